@@ -10,9 +10,9 @@ not used.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from spindle.actors.embedding.runtime import Runtime
     from spindle.rpc.model.interface import Model
     from spindle.testing.clock import AgentClock
+
+F = TypeVar("F", bound=Callable[..., object])
 
 _SECRET_PARTS = ("API_KEY", "ACCESS_TOKEN")
 _MODEL = pytest.StashKey[object]()
@@ -76,25 +78,33 @@ def agent_clock() -> AgentClock:
     return AgentClock()
 
 
+def _of_trio(function: F) -> F:
+    """What `pytest_trio.trio_fixture` does; to import that would import trio. No other plugin takes the fixture for its own."""
+    vars(function)["_force_trio_fixture"] = True
+    return function
+
+
 @pytest.fixture
-async def runtime(
-    home: Path, model: Model, request: pytest.FixtureRequest, tmp_path: Path
-) -> AsyncGenerator[Runtime]:
+@_of_trio
+def runtime(home: Path, model: Model, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Runtime]:
     """A runtime in `home`, with `model`, in an empty working directory.
 
     When it has closed, nothing may be left (`nothing_left`). If the test has passed, its model must be satisfied
     (`assert_done`).
     """
-    from spindle import open_runtime
-    from spindle.testing.leftovers import nothing_left
-
     request.node.stash[_MODEL] = model
     work = tmp_path / "work"
     work.mkdir()
     overrides: Mapping[str, Any] | Sequence[tuple[str, Any]] = _marked(request, "config") or ()
     config = list(overrides.items()) if isinstance(overrides, Mapping) else list(overrides)
     options: dict[str, Any] = {"home": home, "cwd": work, "model": model, "config": config}
-    options.update(_marked(request, "options") or {})
+    return _opened(home, options | (_marked(request, "options") or {}))
+
+
+async def _opened(home: Path, options: dict[str, Any]) -> AsyncGenerator[Runtime]:
+    from spindle import open_runtime
+    from spindle.testing.leftovers import nothing_left
+
     async with nothing_left(home=home), open_runtime(**options) as opened:
         yield opened
 
