@@ -22,10 +22,10 @@ class Event:
     __slots__ = ("_encoded", "mergeable", "params", "weight")
 
     def __init__(self, params: Any) -> None:
-        self.params = params
-        self.mergeable = params.METHOD in _MERGEABLE
+        self.params: Any = params
+        self.mergeable: bool = params.METHOD in _MERGEABLE
         """Whether it is a delta, which the deltas after it may be joined to."""
-        self.weight = weigh_text(params.delta) if self.mergeable else weigh(params)
+        self.weight: int = weigh_text(params.delta) if self.mergeable else weigh(params)
         """About how many bytes it takes; of a delta only its text counts."""
         self._encoded: bytes | None = None
 

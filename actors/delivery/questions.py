@@ -31,10 +31,10 @@ class Question(Event):
         self, id: int, thread_id: str, params: Any, waiting_on: ThreadActiveFlag | None, about: object = None
     ) -> None:
         super().__init__(params)
-        self.id = id
-        self.thread_id = thread_id
+        self.id: int = id
+        self.thread_id: str = thread_id
         self.waiting_on: ThreadActiveFlag | None = waiting_on
-        self.about = about
+        self.about: object = about
         self.shown: Any = None
         self.began = time.monotonic()
         self._settled = trio.Event()

@@ -27,7 +27,7 @@ class ApprovalRequired(Error):
 
     def __init__(self, question: Question) -> None:
         super().__init__(f"the application does not answer questions, so this one was declined: {question}")
-        self.question = question
+        self.question: Question = question
 
 
 async def answer_by(on_question: OnQuestion, question: Question) -> None:

@@ -20,7 +20,7 @@ class ThreadClosed(Error):
 
     def __init__(self, id: str) -> None:
         super().__init__(f"thread {id} is closed, or the block of this handle has ended")
-        self.id = id
+        self.id: str = id
 
 
 class TurnFailed(Error):
@@ -28,7 +28,7 @@ class TurnFailed(Error):
 
     def __init__(self, result: TurnResult[str]) -> None:
         super().__init__(result.error.message if result.error else "the turn failed")
-        self.result = result
+        self.result: TurnResult[str] = result
 
 
 class ProviderError(TurnFailed):
@@ -36,9 +36,9 @@ class ProviderError(TurnFailed):
 
     def __init__(self, result: TurnResult[str], provider: ProviderFailure) -> None:
         super().__init__(result)
-        self.status = provider.status
+        self.status: int | None = provider.status
         """The HTTP status; None if there was no answer, or if the answer broke off."""
-        self.retry_after = provider.retry_after
+        self.retry_after: float | None = provider.retry_after
         """Seconds that the provider asked to wait; None if it said nothing of that."""
         self.info: object = result.error.codex_error_info if result.error else None
         """The protocol's CodexErrorInfo: a string, or an object with one member."""
@@ -49,7 +49,7 @@ class TurnInterrupted(Error):
 
     def __init__(self, result: TurnResult[str]) -> None:
         super().__init__("the turn was interrupted")
-        self.result = result
+        self.result: TurnResult[str] = result
 
 
 class OutputInvalid(Error):
@@ -57,10 +57,10 @@ class OutputInvalid(Error):
 
     def __init__(self, result: TurnResult[str], reason: str) -> None:
         super().__init__(f"the answer is not of the output_type: {reason}")
-        self.result = result
-        self.text = result.text
+        self.result: TurnResult[str] = result
+        self.text: str = result.text
         """The answer."""
-        self.reason = reason
+        self.reason: str = reason
         """What does not fit, by the names of the members."""
 
 
@@ -74,5 +74,5 @@ class InvalidOption(Error, ValueError):
 
     def __init__(self, option: str, reason: str) -> None:
         super().__init__(f"{option}: {reason}")
-        self.option = option
-        self.reason = reason
+        self.option: str = option
+        self.reason: str = reason

@@ -84,7 +84,7 @@ class ThreadHandle:
         self, subscription: Subscription, loaded: ThreadStartResponse, on_question: OnQuestion | None
     ) -> None:
         self._subscription, self._on_question = subscription, on_question
-        self.info = loaded
+        self.info: ThreadStartResponse = loaded
 
     @property
     def id(self) -> str:

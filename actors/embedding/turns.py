@@ -35,7 +35,7 @@ class Turn:
 
     def __init__(self, subscription: Subscription, log: TurnLog, id: str, watch: TurnWatch) -> None:
         self._subscription, self._log, self._watch = subscription, log, watch
-        self.id = id
+        self.id: str = id
 
     def __repr__(self) -> str:
         finished = self._watch.finished

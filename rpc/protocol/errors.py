@@ -15,9 +15,9 @@ class RpcError(Error):
 
     def __init__(self, code: int, message: str, data: object | None = None) -> None:
         super().__init__(code, message, data)
-        self.code = code
-        self.message = message
-        self.data = data
+        self.code: int = code
+        self.message: str = message
+        self.data: object = data
 
     def __str__(self) -> str:
         return self.message
