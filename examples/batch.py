@@ -7,6 +7,7 @@ Each line of questions.txt is a question. With --offline the built-in offline mo
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,8 +26,7 @@ async def ask(runtime: spindle.Runtime, question: str) -> dict[str, Any]:
         try:
             async with runtime.start_thread(ephemeral=True, sandbox="read-only", approval_policy="never") as thread:
                 result = await thread.run(question)
-            tokens = result.usage.total_tokens if result.usage else 0
-            return {"question": question, "answer": result.output, "tokens": tokens}
+            return {"question": question, "answer": result.output, "tokens": result.usage and result.usage.total_tokens}
         except spindle.ProviderError as error:  # Spindle has tried again itself before it gives up
             if attempt == ATTEMPTS or error.status in (401, 403, 404):
                 raise
@@ -34,28 +34,26 @@ async def ask(runtime: spindle.Runtime, question: str) -> dict[str, Any]:
     raise AssertionError("the last attempt returns or raises")
 
 
-async def main(todo: list[str], file: TextIO, offline: bool) -> None:
+async def main(todo: list[str], answers: TextIO, model: spindle.Model | None) -> int:
+    """Answer the questions, and return how many tokens that took. An error of one ends all; what is written stays."""
     tokens = 0
+    limit = trio.Semaphore(AT_ONCE)
     with Progress() as progress:
         bar = progress.add_task("questions", total=len(todo))
 
-        async def work(left: trio.MemoryReceiveChannel[str]) -> None:
+        async def work(question: str) -> None:
             nonlocal tokens
-            async for question in left:
+            async with limit:
                 answer = await ask(runtime, question)
-                tokens += answer["tokens"]
-                file.write(json.dumps(answer) + "\n")
-                file.flush()
-                progress.advance(bar)
+            tokens += answer["tokens"] or 0
+            answers.write(json.dumps(answer) + "\n")  # no await: Ctrl-C leaves whole lines
+            answers.flush()
+            progress.advance(bar)
 
-        async with spindle.open_runtime(model=spindle.OfflineModel() if offline else None) as runtime:
-            send, left = trio.open_memory_channel[str](len(todo))
-            async with trio.open_nursery() as nursery, send:
-                for question in todo:
-                    send.send_nowait(question)
-                for _ in range(AT_ONCE):
-                    nursery.start_soon(work, left)
-    print(f"{len(todo)} questions answered with {tokens} tokens")
+        async with spindle.open_runtime(model=model) as runtime, trio.open_nursery() as nursery:
+            for question in todo:
+                nursery.start_soon(work, question)
+    return tokens
 
 
 if __name__ == "__main__":
@@ -67,5 +65,10 @@ if __name__ == "__main__":
     with options.answers.open("a+") as file:
         file.seek(0)
         done = {json.loads(line)["question"] for line in file}
-        questions = [line for line in options.questions.read_text().splitlines() if line and line not in done]
-        trio.run(main, questions, file, options.offline)
+        left = [line for line in dict.fromkeys(options.questions.read_text().splitlines()) if line and line not in done]
+        try:
+            print(trio.run(main, left, file, spindle.OfflineModel() if options.offline else None), "tokens")
+        except* KeyboardInterrupt:
+            sys.exit("stopped; the same command goes on")
+        except* spindle.ProviderError as errors:
+            sys.exit(f"the provider fails: {errors.exceptions[0]}")

@@ -14,7 +14,7 @@ import trio
 
 import spindle
 
-SAFE = ("git status", "git log", "ls", "echo")
+SAFE = {"git describe --tags", "make test"}  # whole commands: one that only begins so may go on with anything
 
 
 @attrs.frozen
@@ -42,49 +42,53 @@ class Tracker:
 
 
 async def decide(question: spindle.Question) -> None:
-    """Safe commands run at once; anything else is for the user."""
-    if isinstance(question, spindle.CommandApproval) and (question.script or "").startswith(SAFE):
-        return question.accept()
-    prompt = f"The agent asks {question}. Allow it? [y/N] "
-    answer = await trio.to_thread.run_sync(input, prompt, abandon_on_cancel=True)
-    if answer.strip().lower() == "y" and not isinstance(question, spindle.UserQuestion):
-        return question.accept()
-    return question.decline("the user said no")
+    """Safe commands run at once. Other commands, changes and tools are for the user. What is not answered is declined."""
+    match question:
+        case spindle.CommandApproval(script=script) if script in SAFE:
+            question.accept()
+        case spindle.CommandApproval() | spindle.FileApproval() | spindle.Elicitation(schema=None):
+            prompt = f"The agent asks {question}. Allow it? [y/N] "
+            if (await trio.to_thread.run_sync(input, prompt, abandon_on_cancel=True)).strip().lower() == "y":
+                question.accept()
+        case spindle.PermissionRequest() | spindle.UserQuestion() | spindle.Elicitation():
+            pass
 
 
 async def main(model: spindle.Model | None, home: str | None) -> None:
     published: list[str] = []
     async with (
-        spindle.open_runtime(model=model, home=home, on_question=decide) as runtime,
+        spindle.open_runtime(model=model, home=home, cwd=home, on_question=decide) as runtime,
         runtime.start_thread(tools=[Tracker()], deps=published, approval_policy="untrusted") as thread,
     ):
-        plan = await thread.run("Which release is due after 1.4.0?", output_type=Release)
+        plan = await thread.run("Which release is due?", output_type=Release)
         print(f"{plan.output.version} ({plan.output.kind}): {'; '.join(plan.output.notes)}")
         async with thread.turn(f"Publish {plan.output.version}") as turn:
             async for event in turn:
                 match event:
                     case spindle.AgentMessageDeltaNotification(delta=text):
                         print(text, end="", flush=True)
-                    case spindle.ItemStartedNotification(item=item):
-                        print(f"[{item.type}]")
                     case _:
                         pass
     print("\npublished:", published)
 
 
-PLAN = '{"version": "1.5.0", "kind": "minor", "notes": ["CSV export", "no crash on empty input"]}'
-SCRIPT: list[spindle.ScriptedAnswer | str] = [  # the answers of the model, one for each request
-    spindle.ScriptedAnswer.from_json({"calls": [{"name": "closed_issues", "arguments": {"since": "1.4.0"}}]}),
-    PLAN,
-    spindle.ScriptedAnswer.from_json({"calls": [{"name": "publish", "arguments": {"version": "1.5.0"}}]}),
-    "That is all.",
-]
+def offline(*answers: str | dict[str, object]) -> spindle.OfflineModel:
+    """A model that plays these answers, one for each request."""
+    return spindle.OfflineModel([spindle.ScriptedAnswer.from_json(answer) for answer in answers])
+
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Prepare a release.")
     parser.add_argument("--offline", action="store_true")
     if parser.parse_args().offline:
+        script = offline(
+            {"calls": [{"name": "exec_command", "arguments": {"cmd": "git describe --tags"}}]},
+            {"calls": [{"name": "closed_issues", "arguments": {"since": "1.4.0"}}]},
+            '{"version": "1.5.0", "kind": "minor", "notes": ["CSV export", "no crash on empty input"]}',
+            {"calls": [{"name": "publish", "arguments": {"version": "1.5.0"}}]},
+            "That is all.",
+        )
         with tempfile.TemporaryDirectory() as folder:
-            trio.run(main, spindle.OfflineModel(SCRIPT), folder)
+            trio.run(main, script, folder)
     else:
         trio.run(main, None, None)

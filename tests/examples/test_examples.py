@@ -3,43 +3,79 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from attrs import frozen
 
 ROOT = Path(__file__).resolve().parents[2]
-SAYS = {
-    "embedding.py": [
-        "A thread is a conversation that is kept.  [completed]\n",
-        "the agent says:   Noted.\nevents counted:   more than five\n",
-        "the first hears:  Both of you.\nthe second hears: Both of you.\n",
-        "This would take  [interrupted]\nturns: completed, completed, completed, interrupted\n",
-        "resumed with 4 turns from rollout-",
-        'says: You said: "Are you still there?" I am the offline model and only repeat it.\n',
-    ],
-    "drive_daemon.py": [
-        '> {"id": 1, "method": "initialize", ',
-        '< {"id":2,"result":{"thread":{"id":',
-        '< {"method":"turn/started",',
-        '< {"method":"thread/closed",',
-        'the agent said: You said: "Hello" I am the offline model and only repeat it.\n',
-        "the daemon has ended with exit code 0\n",
-    ],
-}
+
+
+@frozen
+class Run:
+    """One run of an example: `says` is in its output, in order, with anything between."""
+
+    name: str
+    says: Sequence[str]
+    options: Sequence[str] = ()
+    typed: str = ""
+
+
+RUNS = [
+    Run(
+        "embedding.py",
+        [
+            "A thread is a conversation that is kept.  [completed]\n",
+            "the agent says:   Noted.\nevents counted:   more than five\n",
+            "the first hears:  Both of you.\nthe second hears: Both of you.\n",
+            "This would take  [interrupted]\nturns: completed, completed, completed, interrupted\n",
+            "resumed with 4 turns from rollout-",
+            'says: You said: "Are you still there?" I am the offline model and only repeat it.\n',
+        ],
+    ),
+    Run(
+        "drive_daemon.py",
+        [
+            '> {"id": 1, "method": "initialize", ',
+            '< {"id":2,"result":{"thread":{"id":',
+            '< {"method":"turn/started",',
+            '< {"method":"thread/closed",',
+            'the agent said: You said: "Hello" I am the offline model and only repeat it.\n',
+            "the daemon has ended with exit code 0\n",
+        ],
+    ),
+    Run(
+        "release_agent.py",
+        [
+            "1.5.0 (minor): CSV export; no crash on empty input\n"
+            "The agent asks to call the tool `publish` of application. Allow it? [y/N] That is all.\npublished: ['1.5.0']\n"
+        ],
+        ["--offline"],
+        "y\n",
+    ),
+    Run("release_agent.py", ["Allow it? [y/N] That is all.\npublished: []\n"], ["--offline"], "\n"),
+    Run("batch.py", ["100%", " tokens\n"], ["questions.txt", "answers.jsonl", "--offline"]),
+]
 
 
 def test_every_example_is_run() -> None:
-    assert sorted(path.name for path in (ROOT / "examples").glob("*.py")) == sorted(SAYS)
+    assert {path.name for path in (ROOT / "examples").glob("*.py")} == {run.name for run in RUNS}
 
 
-@pytest.mark.parametrize("name", sorted(SAYS))
-def test_an_example_runs_and_leaves_nothing_behind(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: f"{run.name}{run.typed.strip()}")
+def test_an_example_runs_and_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
     folder, home = tmp_path / "tmp", tmp_path / "home"
     folder.mkdir()
+    (tmp_path / "questions.txt").write_text("Question 1?\n\nQuestion 2?\nQuestion 1?\n")
+    kept = run.name == "batch.py"  # it has no home of its own
+    if kept:
+        home.mkdir()
     done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / name)],
+        [sys.executable, str(ROOT / "examples" / run.name), *run.options],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(folder), "CODEX_HOME": str(home)},
+        input=run.typed,
         capture_output=True,
         text=True,
         timeout=60,
@@ -47,9 +83,9 @@ def test_an_example_runs_and_leaves_nothing_behind(name: str, tmp_path: Path) ->
     )
     assert (done.returncode, done.stderr) == (0, "")
     place = 0
-    for text in SAYS[name]:
+    for text in run.says:
         found = done.stdout.find(text, place)
         assert found >= 0, f"{text!r} is not in, or not in order:\n{done.stdout}"
         place = found + len(text)
     assert list(folder.iterdir()) == []
-    assert not home.exists()
+    assert home.exists() == kept
