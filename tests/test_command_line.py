@@ -63,6 +63,7 @@ def test_a_relay_imports_little() -> None:
     assert {name for name in modules if name.startswith("spindle")} == {
         *("spindle", "spindle.relay", "spindle.rpc", "spindle.rpc.relay", "spindle.rpc.relay.hello"),
         *("spindle.storage", "spindle.storage.home_path", "spindle.storage.shared_folder"),
+        *("spindle.rpc.protocol", "spindle.rpc.protocol.errors"),
     }
     assert not {"attr", "trio", "orjson", "logging", "pathlib", "subprocess", "hashlib", "typing"} & {*modules}
 

@@ -203,7 +203,7 @@ async def test_a_program_answers_what_a_server_asks(opened, scripted, configure,
                     assert event.schema["required"] == ["name"]
                     answer(event)
         assert turn.result.status == status
-    (output,) = outputs(model.requests[-1])
+    (output,) = outputs(model.requests[-1].raw)
     if result is None:
         assert "aborted by user" in output
     else:
