@@ -101,7 +101,7 @@ def test_what_is_no_hello_is_refused(line: str) -> None:
 
 
 def test_each_variable_that_may_differ_is_documented() -> None:
-    page = (Path(__file__).parents[3] / "docs/shared.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs/daemon-sharing.md").read_text(encoding="utf-8")
     missing = [name for name in (*HARMLESS, *(f"{prefix}*" for prefix in HARMLESS_PREFIXES)) if f"`{name}`" not in page]
     assert missing == []
 
