@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from typing import TypeAlias
 
 from spindle.actors.embedding.questions import Question
@@ -43,7 +44,10 @@ async def answer_by(on_question: OnQuestion, question: Question) -> None:
 
             nursery.start_soon(watch)
             try:
-                await on_question(question)
+                answering = on_question(question)
+                if not isawaitable(answering):
+                    raise TypeError(f"on_question must be an async function, not {on_question!r}")
+                await answering
             except Exception:
                 question.decline()
                 raise

@@ -17,7 +17,7 @@ from spindle.actors.embedding.answers import UserAnswer, form_content, part_of, 
 from spindle.actors.embedding.failures import InvalidOption
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.script import shell_script
-from spindle.actors.tools.interface import Refusal, Subject
+from spindle.actors.tools.interface import APPLICATION, Refusal, Subject
 from spindle.rpc.lenient import mapping, sequence
 from spindle.rpc.protocol.approvals import (
     AcceptWithExecpolicyAmendment,
@@ -49,6 +49,9 @@ from spindle.rpc.protocol.mcp import (
     McpUrlElicitationParams,
 )
 from spindle.rpc.protocol.shapes import JsonObject
+
+_SHOWN = 200
+"""Characters of an argument in the text of a question."""
 
 
 class Asked:
@@ -333,7 +336,9 @@ class Elicitation(_Declinable):
 
     def __str__(self) -> str:
         if self.tool is not None:
-            return f"to call the tool `{self.tool}` of {self.server}"
+            called = ", ".join(f"{name}={_short(value)}" for name, value in mapping(self.arguments).items())
+            of = "" if self.server == APPLICATION else f" of {self.server}"
+            return f"to call the tool `{self.tool}({called})`{of}"
         if self.url is not None:
             return f"to visit {self.url} for the MCP server {self.server}: {self.message}"
         return f"what to answer the MCP server {self.server}: {self.message}"
@@ -395,6 +400,11 @@ def _script(command: str) -> str | None:
     """A shell elsewhere may be a program of the model's own, so its script says nothing."""
     words = quoting.split(command) or ()
     return shell_script(words) if words and os.path.dirname(words[0]) in ("/bin", "/usr/bin") else None
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _subject(asked: delivery.Question) -> Subject:

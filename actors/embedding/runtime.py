@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -176,7 +176,7 @@ async def open_runtime(
     home: str | os.PathLike[str] | None = None,
     model: Model | None = None,
     cwd: str | os.PathLike[str] | None = None,
-    config: Sequence[tuple[str, Any]] = (),
+    config: Mapping[str, Any] | Sequence[tuple[str, Any]] = (),
     on_question: OnQuestion | None = None,
     source: str = "vscode",
     function_threads: int | None = None,
@@ -189,7 +189,7 @@ async def open_runtime(
     home: the Codex home, else `$CODEX_HOME`, else `~/.codex`; created if missing when given here.
     model: answers all threads of all providers; by default each provider of config.toml is asked.
     cwd: what relative directories are taken from, else the process's.
-    config: overrides of config.toml, (dotted key, value).
+    config: overrides of config.toml, by dotted key: a mapping, or pairs.
     on_question: answers the questions of all threads that are opened without one of their own.
     source: the `source` of threads that are started here, as `thread/list` shows it.
     function_threads: how many synchronous functions of the application run at once, each in a worker thread; 40 by default.
@@ -202,11 +202,13 @@ async def open_runtime(
     cancelled block that takes `actors.runtime.CLOSING` seconds at most, and then only what is being written, or killed, is
     waited for. An exception leaves the block as it was raised, several come as a group. Raises HomeError.
     """
+    if model is not None and not callable(getattr(model, "stream", None)):
+        raise TypeError(f"model must be a model such as OfflineModel(), not {model!r}; its name is an option of start_thread")
     async with open_backend(
         home=home,
         model=model,
         cwd=cwd,
-        config=config,
+        config=list(config.items()) if isinstance(config, Mapping) else config,
         source=source,
         function_threads=function_threads,
         instruments=instruments,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
@@ -301,6 +301,8 @@ class Toolset:
 
     def bound(self, backend: Backend) -> Sequence[BoundTool]:
         """The tools for a thread. Raises TypeError, RpcError."""
+        if callable(self.sources) or not isinstance(self.sources, Iterable):
+            raise TypeError("tools takes a list: tools=[…]")
         return bound_tools(self.sources, Application(explain, backend.services.workers.functions, self.deps))
 
 

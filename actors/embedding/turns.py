@@ -161,7 +161,9 @@ async def leave(watch: TurnWatch) -> None:
 
 
 def input_parts(content: str | Sequence[UserInput]) -> list[UserInput]:
-    """Input as the protocol's parts. Raises RpcError if it is empty or too long."""
+    """Input as the protocol's parts. Raises RpcError if it is empty or too long, TypeError if it is neither text nor parts."""
+    if not isinstance(content, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] - a program may not check its types
+        raise TypeError(f"the input must be a text or a list of parts such as TextInput, not {type(content).__name__}")
     parts: list[UserInput] = [TextInput(content)] if isinstance(content, str) else list(content)
     check_input(parts)
     return parts

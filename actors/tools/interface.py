@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import orjson
 from attrs import evolve, field
@@ -49,6 +49,10 @@ class Refusal(RpcError):
     def add_to(self, text: str) -> str:
         """`text`, which says that it was declined, with the reason."""
         return f"{text}: {self.reason}" if self.reason else text
+
+
+APPLICATION: Final = "application"
+"""The server in the questions about functions of the program."""
 
 
 @frozen(kw_only=True)

@@ -99,9 +99,10 @@ _KEYS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
 
 
 class OfflineModel:
-    """A `Model` that needs no network. Requests get the answers of `script` in order."""
+    """A `Model` that needs no network. Requests get the answers of `script` in order; a text alone is one answer."""
 
     def __init__(self, script: Sequence[ScriptedAnswer | str] = (), *, stream_max_retries: int = 5) -> None:
+        script = [script] if isinstance(script, str) else script
         self.stream_max_retries = stream_max_retries
         self.requests = 0
         self._script = deque(ScriptedAnswer.of(entry) if isinstance(entry, str) else entry for entry in script)

@@ -49,7 +49,7 @@ RUNS = [
         "release_agent.py",
         [
             "1.5.0 (minor): CSV export; no crash on empty input\n"
-            "The agent asks to call the tool `publish` of application. Allow it? [y/N] That is all.\npublished: ['1.5.0']\n"
+            "The agent asks to call the tool `publish(version='1.5.0')`. Allow it? [y/N] That is all.\npublished: ['1.5.0']\n"
         ],
         ["--offline"],
         "y\n",

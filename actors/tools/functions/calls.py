@@ -20,7 +20,17 @@ from spindle.actors.tools.functions.context import ToolContext
 from spindle.actors.tools.functions.conversion import Misfit
 from spindle.actors.tools.functions.sets import named_apart
 from spindle.actors.tools.functions.tool import FunctionTool
-from spindle.actors.tools.interface import Call, Output, Refusal, Subject, ToolFailed, ToolHost, TurnCancelled, Use
+from spindle.actors.tools.interface import (
+    APPLICATION,
+    Call,
+    Output,
+    Refusal,
+    Subject,
+    ToolFailed,
+    ToolHost,
+    TurnCancelled,
+    Use,
+)
 from spindle.actors.tools.progress import Progress
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.lazy_class import frozen
@@ -34,8 +44,6 @@ Explain: TypeAlias = Callable[[BaseException, str], tuple[Exception, str]]
 """Logs an exception as a failure of the named code. Returns it and its text; re-raises a cancellation in it."""
 
 _DECLINED = "the user declined the call"
-_SERVER = "application"
-"""The server that a request to approve a call names."""
 
 
 @frozen
@@ -58,6 +66,7 @@ class BoundTool:
         self._tool, self._options, self._application = tool, tool.options, application
         self._signature = tool.signature
         _check_deps(tool, application.deps)
+        _check_rule(tool)
         self._allowed = False  # by the user, for the session
         self._spec = DynamicToolSpec(self.name, tool.description, tool.signature.schema)
         self.offer: dict[str, Any] = {
@@ -153,7 +162,7 @@ class BoundTool:
         request = approval_request(
             host.thread_id,
             host.turn_id,
-            _SERVER,
+            APPLICATION,
             f"Allow the tool {self.name} to run?",
             given,
             ["session"],
@@ -197,6 +206,19 @@ def bound_tools(sources: Sequence[object], application: Application) -> list[Bou
     tools = [BoundTool(tool, application) for tool in named_apart(sources)]
     check_dynamic_tools([DynamicToolSpec(tool.name, "", {}) for tool in tools])
     return tools
+
+
+def _check_rule(tool: FunctionTool[..., Any]) -> None:
+    rule, names = tool.options.needs_approval, tool.signature.names
+    if isinstance(rule, bool):
+        return
+    try:
+        inspect.signature(rule).bind(None, **dict.fromkeys(names))
+    except ValueError:  # a function whose signature is not known
+        return
+    except TypeError as error:
+        called = ", ".join(["context", *(f"{name}=…" for name in names)])
+        raise TypeError(f"the tool {tool.name}: needs_approval is called as f({called}): {error}") from error
 
 
 def _check_deps(tool: FunctionTool[..., Any], deps: object) -> None:

@@ -48,12 +48,13 @@ class Signature:
         except NoSchema as error:
             raise self._error(f"the parameter {error}") from error
         self.schema = self._conversion.schema
-        self._names = list(fields)
+        self.names = list(fields)
+        """The parameters that the model gives."""
 
     def read(self, given: object) -> dict[str, Any]:
         """The arguments by name in what the model gave. Raises Misfit."""
         arguments = self._conversion.read(given)
-        return {name: getattr(arguments, name) for name in self._names}
+        return {name: getattr(arguments, name) for name in self.names}
 
     def text(self, result: object) -> str:
         """A result for the model. Raises TypeError for one that is no JSON."""

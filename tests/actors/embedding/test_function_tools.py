@@ -185,7 +185,7 @@ async def test_a_program_answers_for_a_tool_that_needs_approval(asked, answer, e
     assert (answered, len(questions)) == (expected, times)
     assert isinstance(questions[0], spindle.Elicitation)
     assert (questions[0].tool, questions[0].arguments) == ("pay", {"amount": 0})
-    assert str(questions[0]) == "to call the tool `pay` of application"
+    assert str(questions[0]) == "to call the tool `pay(amount=0)`"
 
 
 async def test_to_cancel_a_call_interrupts_the_turn(asked):
@@ -199,5 +199,5 @@ async def test_without_an_answer_run_names_the_tool(opened, scripted):
         raise AssertionError
 
     async with opened(scripted([call("pay")])) as runtime, runtime.start_thread(tools=[pay]) as thread:
-        with trio.fail_after(10), pytest.raises(spindle.ApprovalRequired, match="to call the tool `pay`"):
+        with trio.fail_after(10), pytest.raises(spindle.ApprovalRequired, match="to call the tool `pay"):
             await thread.run("go")

@@ -172,7 +172,7 @@ async def test_the_user_is_asked_about_a_tool_that_changes_things(
         async for event in turn:
             if isinstance(event, Elicitation):
                 assert (event.server, event.tool, event.arguments, event.schema) == ("tiny", "write", {"text": "x"}, None)
-                assert str(event) == "to call the tool `write` of tiny"
+                assert str(event) == "to call the tool `write(text='x')` of tiny"
                 answer(event)
             elif hasattr(event, "item") and event.item.type == "mcpToolCall" and event.item.status != "inProgress":
                 assert event.item.status == status

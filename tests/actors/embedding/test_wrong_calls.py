@@ -1,0 +1,64 @@
+"""Calls that type checkers refuse, made all the same: the error says what to write."""
+
+from typing import Any, cast
+
+import pytest
+
+import spindle
+from spindle.testing import call
+
+
+def weather(city: str) -> str:
+    """Tells the weather."""
+    return f"sun in {city}"
+
+
+def too_much(litres: float) -> bool:
+    return litres > 5
+
+
+@spindle.tool(needs_approval=cast("Any", too_much))
+def water(litres: float) -> str:
+    """Waters."""
+    return "wet"
+
+
+async def test_the_name_of_a_model_is_no_model(tmp_path):
+    with pytest.raises(TypeError, match=r"model must be a model such as OfflineModel\(\), not 'gpt-5'"):
+        async with spindle.open_runtime(home=tmp_path, model=cast("Any", "gpt-5")):
+            pass
+
+
+@pytest.mark.parametrize("tools", [weather, 5])
+async def test_tools_are_a_list(runtime, tools):
+    with pytest.raises(TypeError, match=r"tools takes a list: tools=\[…\]"):
+        runtime.start_thread(tools=tools)
+
+
+async def test_a_rule_for_approval_must_take_the_context_and_the_arguments(runtime):
+    with pytest.raises(TypeError, match=r"the tool water: needs_approval is called as f\(context, litres=…\)"):
+        runtime.start_thread(tools=[water])
+
+
+async def test_the_input_is_text_or_parts(runtime):
+    async with runtime.start_thread() as thread:
+        with pytest.raises(TypeError, match="the input must be a text or a list of parts such as TextInput, not int"):
+            await thread.run(cast("Any", 5))
+
+
+@pytest.mark.spindle(config={"sandbox_mode": "danger-full-access", "approval_policy": "untrusted"})
+async def test_a_callback_must_be_async(runtime, model):
+    model.script(call("exec_command", cmd="touch made"), "ended")
+
+    def ask(question):
+        pass
+
+    with pytest.raises(TypeError, match="on_question must be an async function, not <function"):
+        async with runtime.start_thread(on_question=ask) as thread:
+            await thread.run("go")
+
+
+@pytest.mark.spindle(model=spindle.OfflineModel("Good day."))
+async def test_a_text_is_a_script_of_one_answer(runtime):
+    async with runtime.start_thread() as thread:
+        assert (await thread.run("Hello")).output == "Good day."
