@@ -109,11 +109,13 @@ class Kind:
         return f"| {self.name:32} | {' | '.join(cells)} |"
 
 
-def kinds(receiver: str) -> list[Kind]:
+def kinds(receiver: str, closing: AsyncExitStack) -> list[Kind]:
     """The three of them. OpenTelemetry exports to `receiver`."""
     tracers = TracerProvider()
     tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{receiver}/traces")))
     meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter(f"{receiver}/metrics"))])
+    closing.callback(meters.shutdown)  # what is measured last is sent while the receiver is there
+    closing.callback(tracers.shutdown)
     return [
         Kind("no instrument", []),
         Kind("an instrument that does nothing", [spindle.Instrument()]),
@@ -123,8 +125,8 @@ def kinds(receiver: str) -> list[Kind]:
 
 async def measure(port: int, rounds: int) -> list[Kind]:
     """Run the rounds. The kinds begin a round in turn."""
-    measured = kinds(f"http://127.0.0.1:{port}/otlp")
     async with AsyncExitStack() as stack:
+        measured = kinds(f"http://127.0.0.1:{port}/otlp", stack)
         runtimes: list[spindle.Runtime] = []
         for kind in measured:
             home = stack.enter_context(tempfile.TemporaryDirectory(prefix="spindle-benchmark-"))
