@@ -30,7 +30,7 @@ class PlayedModel:
         self.requests: list[Request] = []
         """The requests so far."""
         self.waiting = trio.Event()
-        """Set while an answer hangs. The next one that hangs sets another event, which is here as soon as none does."""
+        """Set while an answer hangs. When none does any more, another event is here, for the next one."""
         self._hanging = 0
         self.problems: list[str] = []
         """What has been wrong so far; see `assert_done`."""
@@ -92,7 +92,7 @@ class PlayedModel:
             await event.wait()
         finally:
             self._hanging -= 1
-            if not self._hanging:
+            if not self._hanging and self.waiting.is_set():  # an application may have set another event in its place
                 self.waiting = trio.Event()
 
     def _spent(self, request: ModelRequest, items: Sequence[dict[str, Any]]) -> Usage | None:
