@@ -168,4 +168,4 @@ def test_items_of_any_form_disturb_nothing(item):
 
 def test_only_true_a_part_or_nothing_is_asked_for():
     with pytest.raises(TypeError, match="content is True, False or a Content, not 'false'"):
-        OpenTelemetryInstrument(content="false")
+        OpenTelemetryInstrument(content="false")  # type: ignore[arg-type]

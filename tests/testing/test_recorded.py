@@ -157,7 +157,7 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path, content, words):
     with pytest.raises(ValueError, match=words):
         RecordedModel(path)
     with pytest.raises(ValueError, match="'onse' is not one of replay, record, once"):
-        RecordedModel(path, mode="onse")
+        RecordedModel(path, mode="onse")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="needs the model"):
         RecordedModel(path, mode="record")
 

@@ -233,4 +233,4 @@ def test_the_status_of_an_answer_is_no_refusal():
 
 def test_what_is_no_function_is_refused():
     with pytest.raises(TypeError, match="'hello' is no function"):
-        FunctionModel("hello")
+        FunctionModel("hello")  # type: ignore[arg-type]

@@ -67,7 +67,8 @@ class OpenTelemetryInstrument(Instrument):
         *,
         agent_name: str = "spindle",
     ) -> None:
-        if not isinstance(content, bool | Content):
+        given: object = content
+        if not isinstance(given, bool | Content):
             raise TypeError(f"content is True, False or a Content, not {content!r}")
         ours = version("spindle")
         self._tracer = trace.get_tracer("spindle", ours, tracer_provider)
