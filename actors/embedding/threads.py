@@ -63,6 +63,7 @@ from spindle.rpc.protocol.threads import (
     ThreadStartResponse,
 )
 from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.storage.config import ConfigError
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -386,12 +387,22 @@ async def _subscribed(
 
     async with open_block() as nursery:
         try:
-            loaded = await answer(attach)
+            loaded = await _loaded(attach)
             yield ThreadHandle(Subscription(backend, streams, loaded.thread.id), loaded, on_question)
         finally:
             streams.close()
             await _leave(backend, subscriber)
             nursery.cancel_scope.cancel()
+
+
+async def _loaded(attach: Callable[[Reply[Any]], None]) -> Any:
+    """The answer to an Attach. Raises ConfigError for an invalid configuration, which to clients is a refused request."""
+    try:
+        return await answer(attach)
+    except RpcError as error:
+        if isinstance(invalid := error.__cause__, ConfigError):
+            raise invalid from None
+        raise
 
 
 async def _leave(backend: Backend, subscriber: Subscriber) -> None:

@@ -143,7 +143,7 @@ def _too_long(error: ModelError, wait: float) -> ModelError:
     """The error of a request that could only be repeated after `wait` seconds, which is too long."""
     from spindle.rpc.model.waits import until
 
-    message = f"{error.message}. The provider takes no request before {until(wait)}"
+    message = f"{error.message.rstrip('.')}. The provider takes no request before {until(wait)}"
     return ModelError(message, error.info, details=error.details, status=error.status, retry_after=wait)
 
 

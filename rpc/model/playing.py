@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
@@ -71,9 +71,9 @@ Batches: TypeAlias = AsyncGenerator[Sequence[ModelEvent], None]
 async def play(
     pieces: AsyncGenerator[Piece, None],
     usage: Callable[[Sequence[dict[str, Any]]], Usage | None],
-    waits: Callable[[], None] = lambda: None,
+    wait: Callable[[trio.Event], Awaitable[None]] = trio.Event.wait,
 ) -> Batches:
-    """Play an answer. `usage` is called for an answer without one, with its items; `waits` when a trio.Event is waited for."""
+    """Play an answer. `usage` is called for an answer without one, with its items; `wait` waits for a trio.Event."""
     answer = _Answer()
     async with aclosing(pieces):
         async for piece in pieces:
@@ -101,8 +101,7 @@ async def play(
                 await trio.lowlevel.checkpoint()
                 yield batch
             if isinstance(piece, trio.Event):
-                waits()
-                await piece.wait()
+                await wait(piece)
             elif isinstance(piece, Say):
                 for chunk in piece.chunks:
                     await trio.sleep(piece.pace)

@@ -6,6 +6,9 @@ from attrs import Factory, asdict, field
 
 from spindle.rpc.lazy_class import frozen
 
+_NUMBERS = ("request_max_retries", "stream_max_retries", "stream_idle_timeout_ms")
+_STRINGS = ("http_headers", "env_http_headers", "query_params")
+
 
 def _no_strings() -> Mapping[str, str]:
     return {}
@@ -75,3 +78,24 @@ class Provider:
     def identity(self) -> str:
         """All settings as one text, secrets included: equal for equal providers."""
         return repr(asdict(self))
+
+    def fault(self) -> str | None:
+        """Which attribute has a value that no request can be made with, and what is allowed."""
+        from spindle.rpc.urls import url_fault
+
+        if not self.base_url:
+            return "it has no base_url"
+        if (reason := url_fault(self.base_url)) is not None:
+            return f"base_url: {reason}"
+        if self.wire_api != "responses":
+            return "only wire_api='responses' is supported"
+        for name in _NUMBERS:
+            number: object = getattr(self, name)
+            if not isinstance(number, int) or number < 0:
+                return f"{name}: {number!r} is not a whole number from 0"
+        for name in _STRINGS:
+            strings: Mapping[object, object] = getattr(self, name)
+            for key, value in strings.items():
+                if not (isinstance(key, str) and isinstance(value, str)):
+                    return f"{name}: {key!r} and its value must be strings"
+        return None

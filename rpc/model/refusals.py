@@ -72,7 +72,8 @@ def refused(
         if "insufficient_quota" in (kind, error.get("code")):
             return over_quota(status)
         exceeded = {"responseTooManyFailedAttempts": {"httpStatusCode": 429}}
-        message = f"exceeded retry limit, last status: {_named(status)}{_ids(header, 'x-request-id')}"
+        said = f": {words}" if words else ""
+        message = f"exceeded retry limit, last status: {_named(status)}{said}{_ids(header, 'x-request-id')}"
         return ModelError(message, exceeded, wait is not None, status=status, retry_after=wait)
     again = status >= 500 or status in TEMPORARY
     if status == 500:

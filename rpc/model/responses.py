@@ -29,7 +29,7 @@ from spindle.rpc.model.own_headers import ApiKey, OwnHeaders, own_headers
 from spindle.rpc.model.provider import Provider
 from spindle.rpc.protocol.values import loads
 from spindle.rpc.sse import EventSplitter, EventTooLong, payloads
-from spindle.rpc.urls import shown, url_fault
+from spindle.rpc.urls import shown
 
 _ERROR_BODY_LIMIT = 1 << 20
 _ERROR_BODY_SECONDS = 10.0
@@ -51,7 +51,8 @@ class ResponsesModel:
     It has precedence over the provider's own `env_key`. An empty key or None is no key.
     environ: has the variables that the provider's settings name; `os.environ` by default.
 
-    Raises ValueError for a provider without a usable `base_url`: no other host is used instead.
+    Raises ValueError for a provider that cannot be asked, such as one without a usable `base_url`: no other host is used
+    instead. Raises TypeError for a key of another type.
     """
 
     def __init__(
@@ -62,12 +63,10 @@ class ResponsesModel:
         environ: Mapping[str, str] | None = None,
         sleep: Callable[[float], Awaitable[None]] = trio.sleep,
     ) -> None:
-        if not provider.base_url:
-            raise ValueError(f"the provider {provider.name} has no base_url")
-        if (fault := url_fault(provider.base_url)) is not None:
-            raise ValueError(f"the base_url of the provider {provider.name}: {fault}")
-        if provider.wire_api != "responses":
-            raise ValueError(f"the provider {provider.name}: only wire_api='responses' is supported")
+        if (fault := provider.fault()) is not None:
+            raise ValueError(f"the provider {provider.name}: {fault}")
+        if not (api_key is None or isinstance(api_key, str) or callable(api_key)):
+            raise TypeError(f"api_key is a string or a function, not {type(api_key).__name__}")
         self.provider = provider
         self.stream_max_retries = provider.stream_max_retries
         self._api_key = api_key

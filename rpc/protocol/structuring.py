@@ -246,7 +246,8 @@ def by_class(cls: Any, converter: Converter) -> Hook:
             required[attribute.name] = name
     find = members.get
     struct = cls.__name__
-    refused, harmless = REFUSED.get(struct, {}), HARMLESS.get(struct, frozenset())
+    tags = {wire_name(attribute) for attribute in attrs.fields(cls) if not attribute.init}
+    refused, harmless = REFUSED.get(struct, {}), HARMLESS.get(struct, frozenset()) | tags
 
     def structure_class(value: Any, _: Any) -> Any:
         if not isinstance(value, dict):

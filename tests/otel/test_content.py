@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from spindle.otel import Content
+from spindle.otel import Content, OpenTelemetryInstrument
 from spindle.otel.content import LIMIT, cut, input_messages, instructions, output_messages, output_text
 
 EVERYTHING = Content(prompts=True, responses=True, tools=True)
@@ -164,3 +164,8 @@ def test_a_long_answer_is_cut():
 def test_items_of_any_form_disturb_nothing(item):
     assert isinstance(messages(item), list)
     assert json.loads(output_messages([item], EVERYTHING, "stop"))
+
+
+def test_only_true_a_part_or_nothing_is_asked_for():
+    with pytest.raises(TypeError, match="content is True, False or a Content, not 'false'"):
+        OpenTelemetryInstrument(content="false")  # type: ignore[arg-type]

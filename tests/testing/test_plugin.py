@@ -67,6 +67,19 @@ APPLICATION = dedent(
         raise ZeroDivisionError
     '''
 )
+MISSPELT = dedent(
+    '''
+    import pytest
+
+
+    @pytest.mark.spindle(modell="x")
+    async def test_is_misspelt(runtime): ...
+
+
+    @pytest.mark.spindle("gpt-5.4")
+    async def test_has_no_keyword(runtime): ...
+    '''
+)
 OTHER = dedent(
     '''
     import pytest
@@ -119,6 +132,13 @@ def test_an_application_tests_itself_in_trio_mode(suite, monkeypatch):
     assert "the task 'left behind', started at " in said
     assert "ZeroDivisionError" in said
     assert "never asked for" not in said.replace('model.script("never asked for")', "")
+
+
+def test_a_misspelt_keyword_of_the_mark_is_named(suite):
+    said = suite(MISSPELT, "trio_mode = true")
+    assert "the mark spindle takes no modell; its keywords are model, config, options" in said
+    assert "the mark spindle takes no 'gpt-5.4'; its keywords are" in said
+    assert "passed" not in said
 
 
 def test_it_is_no_hindrance_to_other_tests(suite):

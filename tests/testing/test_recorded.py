@@ -156,6 +156,8 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path, content, words):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=words):
         RecordedModel(path)
+    with pytest.raises(ValueError, match="'onse' is not one of replay, record, once"):
+        RecordedModel(path, mode="onse")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="needs the model"):
         RecordedModel(path, mode="record")
 

@@ -4,6 +4,7 @@ from contextlib import suppress
 
 import pytest
 import trio
+import trio.testing
 
 from spindle import TurnFailed, open_runtime
 from spindle.testing import FunctionModel, ScriptedModel, call, disconnect, fail, hang, pause, say, think, usage
@@ -195,3 +196,41 @@ async def test_what_is_no_answer_fails_the_turn(runtime, model):
     async with runtime.start_thread() as thread:
         with pytest.raises(TurnFailed, match="5 is no answer of a model"):
             await thread.run("go")
+
+
+async def test_each_answer_that_hangs_can_be_waited_for(runtime, model):
+    asked = trio.Event()
+
+    def hanging_too(request):
+        asked.set()
+        return hang()
+
+    model.script(hang(), hang(), hanging_too)
+    async with runtime.start_thread() as one, runtime.start_thread() as other:
+        first = await one.start_turn("go")
+        await model.waiting.wait()
+        await first.interrupt()
+        await first.wait()
+        assert not model.waiting.is_set()
+        second = await one.start_turn("go")
+        await model.waiting.wait()
+        third = await other.start_turn("go")
+        await asked.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        await second.interrupt()
+        await second.wait()
+        assert model.waiting.is_set()
+        await third.interrupt()
+        await third.wait()
+        assert not model.waiting.is_set()
+
+
+def test_the_status_of_an_answer_is_no_refusal():
+    for status in (99, 200, 600):
+        with pytest.raises(ValueError, match="is no refusal"):
+            fail(status)
+
+
+def test_what_is_no_function_is_refused():
+    with pytest.raises(TypeError, match="'hello' is no function"):
+        FunctionModel("hello")  # type: ignore[arg-type]

@@ -67,6 +67,9 @@ class OpenTelemetryInstrument(Instrument):
         *,
         agent_name: str = "spindle",
     ) -> None:
+        given: object = content
+        if not isinstance(given, bool | Content):
+            raise TypeError(f"content is True, False or a Content, not {content!r}")
         ours = version("spindle")
         self._tracer = trace.get_tracer("spindle", ours, tracer_provider)
         self._metrics = Metrics(metrics.get_meter("spindle", ours, meter_provider))

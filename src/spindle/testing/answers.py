@@ -106,10 +106,13 @@ def fail(
 ) -> Answer:
     """The provider refuses the request with an HTTP status, as `ResponsesModel` reports it.
 
-    `message`, `type` and `code` are those of the provider's error, `retry_after` in seconds.
+    `message`, `type` and `code` are those of the provider's error, `retry_after` in seconds. Raises ValueError for the
+    status of an answer.
     """
-    said = {"message": message, "type": type, "code": code}
-    body = orjson.dumps({"error": {name: value for name, value in said.items() if value}})
+    if not 300 <= status < 600:
+        raise ValueError(f"status {status} is no refusal; those are 300 to 599")
+    said = {name: value for name, value in (("message", message), ("type", type), ("code", code)) if value}
+    body = orjson.dumps({"error": said}) if said else b""
     headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
     return Answer((refused(status, body, _URL, header=headers.get),))
 

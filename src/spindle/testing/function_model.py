@@ -28,6 +28,8 @@ class FunctionModel(PlayedModel):
         usage: Spends = "estimate",
     ) -> None:
         super().__init__(strict=strict, stream_max_retries=stream_max_retries, usage=usage)
+        if not callable(function):
+            raise TypeError(f"{function!r} is no function; `ScriptedModel` plays answers")
         self.function = function
 
     def answer(self, request: Request) -> Answers:

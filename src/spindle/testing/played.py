@@ -30,7 +30,8 @@ class PlayedModel:
         self.requests: list[Request] = []
         """The requests so far."""
         self.waiting = trio.Event()
-        """Set when an answer hangs or waits."""
+        """Set while an answer hangs. When none does any more, another event is here, for the next one."""
+        self._hanging = 0
         self.problems: list[str] = []
         """What has been wrong so far; see `assert_done`."""
         self.fault: ModelError | None = None
@@ -52,7 +53,7 @@ class PlayedModel:
             raise self.fault
         pieces = self._pieces(self.answer(request), request)
         await trio.lowlevel.checkpoint()
-        async with aclosing(play(pieces, partial(self._spent, raw), self._waits)) as batches:
+        async with aclosing(play(pieces, partial(self._spent, raw), self._wait)) as batches:
             yield batches
 
     async def aclose(self) -> None:
@@ -84,8 +85,15 @@ class PlayedModel:
                     raise self.refuse(f"{piece}: the thread does not offer this tool. It offers: {names}")
                 yield item
 
-    def _waits(self) -> None:
-        self.waiting.set()  # an application may set another event in its place
+    async def _wait(self, event: trio.Event) -> None:
+        self._hanging += 1
+        self.waiting.set()
+        try:
+            await event.wait()
+        finally:
+            self._hanging -= 1
+            if not self._hanging and self.waiting.is_set():  # an application may have set another event in its place
+                self.waiting = trio.Event()
 
     def _spent(self, request: ModelRequest, items: Sequence[dict[str, Any]]) -> Usage | None:
         return estimate(request, items) if self.usage == "estimate" else self.usage

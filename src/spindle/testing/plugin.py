@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 
 _SECRET_PARTS = ("API_KEY", "ACCESS_TOKEN")
+_ARGUMENTS = ("model", "config", "options")
 _MODEL = pytest.StashKey[object]()
 
 
@@ -111,4 +112,8 @@ async def _opened(home: Path, options: dict[str, Any]) -> AsyncGenerator[Runtime
 
 def _marked(request: pytest.FixtureRequest, name: str) -> Any:
     """An argument of the nearest mark `spindle` that has it."""
-    return next((mark.kwargs[name] for mark in request.node.iter_markers("spindle") if name in mark.kwargs), None)
+    marks = [*request.node.iter_markers("spindle")]
+    for mark in marks:
+        if wrong := [*map(repr, mark.args), *(key for key in mark.kwargs if key not in _ARGUMENTS)]:
+            raise pytest.UsageError(f"the mark spindle takes no {wrong[0]}; its keywords are {', '.join(_ARGUMENTS)}")
+    return next((mark.kwargs[name] for mark in marks if name in mark.kwargs), None)

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import trio
 from attrs import evolve
@@ -41,6 +41,7 @@ from spindle.testing.recording import (
 from spindle.testing.requests import Request
 from spindle.testing.scrubbing import Places, mapped, scrub, settle
 
+Mode: TypeAlias = Literal["replay", "record", "once"]
 _LINES = 16
 
 
@@ -61,9 +62,11 @@ class RecordedModel(PlayedModel):
         path: str | os.PathLike[str],
         real: Model | None = None,
         *,
-        mode: Literal["replay", "record", "once"] = "replay",
+        mode: Mode = "replay",
         strict: bool = True,
     ) -> None:
+        if mode not in (modes := get_args(Mode)):
+            raise ValueError(f"mode {mode!r} is not one of {', '.join(modes)}")
         super().__init__(strict=strict, stream_max_retries=0 if real is None else real.stream_max_retries)
         self.path = Path(path)
         self.real = real

@@ -48,6 +48,22 @@ async def test_a_refusal_reaches_the_program_at_once(configured, server):
     assert len(server.received) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (TABLE.replace("base_url", "base_uri"), r"config.toml:4:1: `model_providers.mine.base_uri` is .* `base_url`\?$"),
+        ('model_provider = "other"', "Model provider `other` not found. There are the providers `lmstudio`, "),
+        ("model = [", "config.toml:1:"),
+    ],
+)
+async def test_an_invalid_configuration_is_a_config_error(configured, server, text, words):
+    async with configured(text) as runtime:
+        with pytest.raises(spindle.ConfigError, match=words):
+            async with runtime.start_thread():
+                pass
+    assert not server.received
+
+
 async def test_a_wait_that_is_too_long_reaches_the_program(configured, server):
     server.script = [[status(429, {}, b"retry-after: 9000\r\n")], [WHOLE]]
     async with configured(TABLE) as runtime:
@@ -93,7 +109,7 @@ async def test_openais_key_is_sent_to_no_other_provider(configured, server, monk
 
 
 async def test_an_interrupt_ends_the_wait_that_was_announced(configured, server):
-    server.script = [[status(429, {}, b"retry-after: 200\r\n")], [WHOLE]]
+    server.script = [[status(429, {"message": "slow"}, b"retry-after: 200\r\n")], [WHOLE]]
     async with configured(TABLE) as runtime, runtime.start_thread() as thread:
         with trio.fail_after(60):
             async with thread.turn("hi") as turn:
@@ -102,7 +118,7 @@ async def test_an_interrupt_ends_the_wait_that_was_announced(configured, server)
                         break
         assert event.will_retry
         assert event.error.message == "Reconnecting... 1/5"
-        assert event.error.additional_details.startswith("exceeded retry limit, last status: 429 Too Many Requests (the next")
+        assert event.error.additional_details.startswith("exceeded retry limit, last status: 429 Too Many Requests: slow (the")
         assert turn.result.status == "interrupted"
         assert len(server.received) == 1
         await thread.run("again")

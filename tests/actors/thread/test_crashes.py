@@ -10,6 +10,7 @@ from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import InjectItems, SetName
 from spindle.rpc.protocol.errors import RpcError
+from spindle.storage.config import ConfigError
 
 
 def deep(levels: int) -> list[Any]:
@@ -57,7 +58,7 @@ async def test_a_failed_load_is_an_answer_and_no_notification(opened, witness):
             with pytest.raises(RpcError, match="no rollout found"):
                 async with runtime.resume_thread(missing):
                     pass
-        with pytest.raises(RpcError, match="Model provider `none` not found"):
+        with pytest.raises(ConfigError, match="Model provider `none` not found"):
             async with runtime.start_thread(model_provider="none"):
                 pass
         assert runtime._backend.registry.directory.loaded() == []

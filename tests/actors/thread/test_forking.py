@@ -9,6 +9,7 @@ from trio.testing import wait_all_tasks_blocked
 import spindle
 from spindle.actors.thread.loading import fork as forking
 from spindle.rpc.protocol.errors import RpcError
+from spindle.storage.config import ConfigError
 from spindle.storage.threads.archive import archive
 from spindle.storage.threads.listing import list_threads
 from spindle.storage.threads.query import ThreadQuery
@@ -174,7 +175,7 @@ async def test_a_failed_fork_is_an_error_and_leaves_no_file(opened):
             await thread.run("one")
         await runtime._backend.registry.all_gone()
         before = files(runtime._backend.home)
-        with pytest.raises(RpcError, match="nowhere"):
+        with pytest.raises(ConfigError, match="nowhere"):
             async with runtime.fork_thread(thread.id, model_provider="nowhere"):
                 pass
         assert files(runtime._backend.home) == before

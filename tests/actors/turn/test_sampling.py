@@ -76,13 +76,13 @@ async def ask(model: Any, host: Any) -> None:
 
 
 def too_many(seconds):
-    return refused(429, b"slow", "http://host", header={"retry-after": str(seconds)}.get)
+    return refused(429, b"slow.", "http://host", header={"retry-after": str(seconds)}.get)
 
 
 @pytest.mark.parametrize(
     ("error", "status", "words", "seconds"),
     [
-        (too_many(20), 429, "exceeded retry limit, last status: 429 Too Many Requests", 20),
+        (too_many(20), 429, "exceeded retry limit, last status: 429 Too Many Requests: slow", 20),
         (refused(503, b"no", "u", header={"retry-after": "60"}.get), 503, "unexpected status 503", 60),
         (failed({"error": {"code": "rate_limit_exceeded", "message": "Try again in 1.5s."}}), None, "Try again in", 1.5),
     ],
@@ -106,7 +106,7 @@ async def test_waits_count_as_retries_and_the_last_error_is_as_it_came(autojump_
         await ask(model, host)
     assert (len(model.asked_at), len(host.emitted)) == (3, 2)
     error = caught.value
-    assert error.message == "exceeded retry limit, last status: 429 Too Many Requests"
+    assert error.message == "exceeded retry limit, last status: 429 Too Many Requests: slow."
     assert error.info == {"responseTooManyFailedAttempts": {"httpStatusCode": 429}}
     assert (error.status, error.retry_after) == (429, 1.0)
 
@@ -117,7 +117,7 @@ async def test_a_wait_that_is_too_long_fails_at_once_and_says_until_when(autojum
         model, host = Refusing(too_many(seconds), 9, retries), Host()
         with pytest.raises(ModelError) as caught:
             await ask(model, host)
-        start = "exceeded retry limit, last status: 429 Too Many Requests. The provider takes no request before "
+        start = "exceeded retry limit, last status: 429 Too Many Requests: slow. The provider takes no request before "
         assert caught.value.message.startswith(start)
         assert not caught.value.retryable
         assert (caught.value.status, caught.value.retry_after) == (429, seconds)

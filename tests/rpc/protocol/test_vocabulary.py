@@ -125,7 +125,8 @@ def test_empty_values_are_not_refused(method: str, params: dict[str, Any]) -> No
 
 def test_unknown_members_are_logged_and_harmless_ones_are_not(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "spindle")
-    params = {"threadId": "x", "input": [], "clientUserMessageId": "m", "nonsense": 1}
+    text = {"type": "text", "text": "hello"}
+    params = {"threadId": "x", "input": [text], "clientUserMessageId": "m", "nonsense": 1}
     parse_params("turn/start", params, True, True)
     assert [record.getMessage() for record in caplog.records] == [
         "ignored the unknown member 'nonsense' of TurnStartParams"
