@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
@@ -14,13 +14,13 @@ from spindle.actors.delivery.outbox import Overflow
 from spindle.actors.delivery.questions import Question as Delivered
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.embedding.asking import ApprovalRequired, OnQuestion, answer_by
+from spindle.actors.embedding.checking import check_callback, check_folder, check_text, listed
 from spindle.actors.embedding.failures import InvalidOption, TurnInterrupted
 from spindle.actors.embedding.options import (
     ForkOptions,
     ResumeOptions,
     StartOptions,
     TurnOptions,
-    check_folder,
     parameters,
 )
 from spindle.actors.embedding.questions import DynamicToolCall, Question, shown
@@ -103,6 +103,7 @@ class ThreadHandle:
     async def rename(self, name: str) -> None:
         """Name the thread. The name is stripped. Raises RpcError, ThreadClosed."""
         self._subscription.require_open()
+        check_text("name", name)
         name = name.strip()
         if not name:
             raise invalid_request("thread name must not be empty")
@@ -151,7 +152,7 @@ class ThreadHandle:
             if options.get("last_turn_id") is not None:
                 raise TypeError("after_turn and last_turn_id are the same option")
             options["last_turn_id"] = after_turn
-        backend, asked = self._subscription.backend, on_question or self._on_question
+        backend, asked = self._subscription.backend, check_callback(on_question) or self._on_question
         return fork_thread(backend, self.id, Toolset(tools, deps), asked, options)
 
     async def archive(self) -> None:
@@ -289,7 +290,7 @@ class ThreadHandle:
 
     async def _check(self, params: TurnStartParams) -> None:
         self._subscription.require_open()
-        await _check_folder(params.cwd, self._subscription.cwd)
+        await check_folder(params.cwd, self._subscription.cwd)
 
 
 @frozen
@@ -301,9 +302,8 @@ class Toolset:
 
     def bound(self, backend: Backend) -> Sequence[BoundTool]:
         """The tools for a thread. Raises TypeError, RpcError."""
-        if callable(self.sources) or not isinstance(self.sources, Iterable):
-            raise TypeError("tools takes a list: tools=[…]")
-        return bound_tools(self.sources, Application(explain, backend.services.workers.functions, self.deps))
+        sources = listed("tools", self.sources)
+        return bound_tools(sources, Application(explain, backend.services.workers.functions, self.deps))
 
 
 def start_thread(
@@ -355,11 +355,6 @@ def fork_thread(
     return _subscribed(backend, send, params.cwd, None, on_question)
 
 
-async def _check_folder(cwd: str | None, base: str) -> None:
-    if cwd is not None:
-        await trio.to_thread.run_sync(check_folder, cwd, base, abandon_on_cancel=True)
-
-
 @asynccontextmanager
 async def _subscribed(
     backend: Backend,
@@ -369,7 +364,7 @@ async def _subscribed(
     on_question: OnQuestion | None,
 ) -> AsyncGenerator[ThreadHandle]:
     """The block of a subscription. Its end waits until it is unsubscribed, unless that is cancelled."""
-    await _check_folder(cwd, backend.cwd)
+    await check_folder(cwd, backend.cwd)
     context = copy_context()
     subscriber = Subscriber(Overflow.CLOSE, one_thread=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, get_type_hints
 
@@ -76,7 +77,10 @@ class Signature:
         try:
             return get_type_hints(function, localns=dict(names), include_extras=True)
         except NameError as error:
-            raise self._error(f"{error}; define it in the module, or decorate the function with spindle.tool") from error
+            unknown = re.compile(rf"\b{re.escape(error.name or '')}\b")
+            users = [name for name, kind in function.__annotations__.items() if unknown.search(str(kind))]
+            where = f"the parameter {users[0]}: " if users and users[0] != "return" else ""
+            raise self._error(f"{where}{error}; define it in the module, or decorate the function with spindle.tool") from error
         except TypeError as error:
             raise self._error(f"its types are not known: {error}") from error
 
