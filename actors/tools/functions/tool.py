@@ -151,6 +151,8 @@ def tool(
             return FunctionTool(given.function, options, given.names)
         if isinstance(given, classmethod | staticmethod) or not callable(given):
             raise TypeError(f"{given!r} is no function; put @classmethod and @staticmethod above @spindle.tool")
+        if options.name is None and not hasattr(given, "__name__"):
+            raise TypeError(f"{given!r} has no name of its own; give it one with `name=`")
         local = "<locals>" in getattr(given, "__qualname__", "") and any(
             isinstance(kind, str) for kind in getattr(given, "__annotations__", {}).values()
         )

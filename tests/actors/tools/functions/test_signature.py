@@ -208,6 +208,19 @@ def test_a_tool_is_still_the_function():
     assert (getattr(twice, "__name__", None), twice.__doc__, repr(thrice)) == ("twice", "Twice.", "<tool other>")
 
 
+async def test_a_partial_has_what_is_left_of_the_signature():
+    async def look(where: str, unit: "Unit", days: int = 1) -> str:
+        """Looks there."""
+        return f"{where} {unit} {days}"
+
+    found = tool(functools.partial(look, "Oslo", days=3), name="look_at_oslo")
+    assert (found.name, found.description) == ("look_at_oslo", "Looks there.")
+    assert [*found.parameters["properties"]] == ["unit", "days"]
+    assert await found(**found.signature.read({"unit": "celsius"})) == f"Oslo {Unit.C} 3"
+    with pytest.raises(TypeError, match=r"has no name of its own; give it one with `name=`"):
+        tool(functools.partial(look, "Oslo"))
+
+
 def test_a_wrapped_function_has_the_signature_of_the_inner_one():
     def look(x: int) -> int:
         return x
