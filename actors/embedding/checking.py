@@ -30,8 +30,8 @@ def check_model(model: object) -> None:
     """Raise InvalidOption unless it is a model, or None."""
     if isinstance(model, str):
         raise InvalidOption("model", f"must be a spindle.Model; the name `{model}` is the `model` of start_thread")
-    if model is not None and not callable(getattr(model, "stream", None)):
-        raise InvalidOption("model", f"must be a spindle.Model, not {model!r}")
+    if missing := [name for name in ("stream", "aclose") if model is not None and not hasattr(model, name)]:
+        raise InvalidOption("model", f"must be a spindle.Model, and {model!r} has no {' and no '.join(missing)}")
 
 
 def check_instrument(instrument: object) -> None:

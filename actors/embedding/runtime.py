@@ -56,7 +56,8 @@ class Runtime:
         questions of the thread and of its agents (`OnQuestion`), by default that of the runtime; an exception in it declines
         the question and ends the block with that exception. Without either, questions are among the events. The other options
         are in `StartOptions`. Leaving the block unsubscribes; the thread is closed when its last subscriber has left. Raises
-        RpcError, InvalidOption; TypeError for an unknown option, and for a function whose signature has no JSON schema.
+        RpcError, ConfigError, InvalidOption; TypeError for an unknown option, and for a function whose signature has no JSON
+        schema.
         """
         from spindle.actors.embedding.threads import Toolset, start_thread
 
@@ -74,7 +75,7 @@ class Runtime:
         """Subscribe to a thread for the length of the block; it is loaded if necessary. See `ResumeOptions`.
 
         `tools`, `deps` and `on_question` as for `start_thread`; a thread that is already loaded keeps its tools.
-        Raises ThreadNotFound, RpcError, InvalidOption, TypeError.
+        Raises ThreadNotFound, RpcError, ConfigError, InvalidOption, TypeError.
         """
         from spindle.actors.embedding.threads import Toolset, resume_thread
 
@@ -92,7 +93,7 @@ class Runtime:
         """Start a thread with the history of another one. The block is the subscription. See `ForkOptions`.
 
         The copied turns are in `info.thread.turns`. `tools`, `deps` and `on_question` as for `start_thread`. Raises
-        ThreadNotFound, RpcError, InvalidOption, TypeError.
+        ThreadNotFound, RpcError, ConfigError, InvalidOption, TypeError.
         """
         from spindle.actors.embedding.threads import Toolset, fork_thread
 

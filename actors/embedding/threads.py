@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import copy_context
@@ -14,7 +15,7 @@ from spindle.actors.delivery.outbox import Overflow
 from spindle.actors.delivery.questions import Question as Delivered
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.embedding.asking import ApprovalRequired, OnQuestion, answer_by
-from spindle.actors.embedding.checking import check_callback, check_folder, check_text, listed
+from spindle.actors.embedding.checking import check_callback, check_count, check_folder, check_text, listed
 from spindle.actors.embedding.failures import InvalidOption, TurnInterrupted
 from spindle.actors.embedding.options import (
     ForkOptions,
@@ -63,6 +64,7 @@ from spindle.rpc.protocol.threads import (
     ThreadStartResponse,
 )
 from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.storage.config import ConfigError
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -115,8 +117,7 @@ class ThreadHandle:
         Files that the turns changed stay changed. Raises RpcError, also while a turn runs, and ThreadClosed.
         """
         self._subscription.require_open()
-        if turns < 1:
-            raise invalid_request("numTurns must be >= 1")
+        check_count("turns", turns, sys.maxsize)
 
         def message(reply: Reply[Any]) -> Ask[Any]:
             return RollBack(reply=reply, count=turns)
@@ -166,7 +167,7 @@ class ThreadHandle:
     async def inject(self, items: Sequence[Mapping[str, Any]]) -> None:
         """Add items of the Responses API to the history for the model, without a turn. Raises RpcError, ThreadClosed."""
         self._subscription.require_open()
-        checked = check_items(items)
+        checked = check_items(listed("items", items))
         await self._subscription.ask(lambda reply: InjectItems(reply=reply, items=checked))
 
     async def compact(self) -> None:
@@ -381,12 +382,23 @@ async def _subscribed(
 
     async with open_block() as nursery:
         try:
-            loaded = await answer(attach)
+            loaded = await _loaded(attach)
             yield ThreadHandle(Subscription(backend, streams, loaded.thread.id), loaded, on_question)
         finally:
             streams.close()
             await _leave(backend, subscriber)
             nursery.cancel_scope.cancel()
+
+
+async def _loaded(attach: Callable[[Reply[Any]], None]) -> ThreadStartResponse:
+    """What a thread is subscribed with. A configuration that is refused is a ConfigError here, and no failed request."""
+    try:
+        loaded: ThreadStartResponse = await answer(attach)
+    except RpcError as error:
+        if isinstance(error.__cause__, ConfigError):
+            raise error.__cause__ from None
+        raise
+    return loaded
 
 
 async def _leave(backend: Backend, subscriber: Subscriber) -> None:

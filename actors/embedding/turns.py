@@ -173,4 +173,10 @@ def input_parts(content: str | Sequence[UserInput]) -> list[UserInput]:
         except InvalidValue as error:
             raise InvalidOption("content", f"must be a text or a list of items.UserInput: {error}") from error
     check_input(parts)
+    try:
+        for part in parts:
+            if isinstance(part, TextInput):
+                part.text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidOption("content", f"must be a text that UTF-8 can have: {error.reason}") from error
     return parts

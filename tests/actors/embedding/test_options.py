@@ -90,7 +90,7 @@ async def test_a_turns_wrong_value_fails_before_the_turn_starts(opened):
     ("option", "value", "allowed"),
     [
         ("model", "gpt-5", "a spindle.Model; the name `gpt-5` is the `model` of start_thread"),
-        ("model", 5, "a spindle.Model"),
+        ("model", 5, "a spindle.Model, and 5 has no stream and no aclose"),
         ("cwd", "missing", "not a folder"),
         ("cwd", 5, "a path"),
         ("home", 5, "a path"),
@@ -129,7 +129,7 @@ async def test_the_configuration_of_a_runtime_may_be_a_mapping(tmp_path):
         assert thread.info.sandbox.type == "dangerFullAccess"
 
 
-@pytest.mark.parametrize("content", [5, None, b"text", [5], {"type": "text", "text": "x"}, [{"type": "txt"}]])
+@pytest.mark.parametrize("content", [5, None, b"text", "\ud800", [5], {"type": "text", "text": "x"}, [{"type": "txt"}]])
 async def test_input_that_is_none_is_refused_at_the_call(opened, content):
     async with opened() as runtime, runtime.start_thread() as thread:
         for use in (thread.run, thread.start_turn, thread.steer):
@@ -149,6 +149,30 @@ async def test_an_output_schema_must_be_an_object(opened):
     async with opened() as runtime, runtime.start_thread() as thread:
         with pytest.raises(spindle.InvalidOption, match=r"output_schema: must be a JSON schema, not 7"):
             await thread.run("hi", output_schema=7)
+
+
+async def test_a_configuration_that_is_refused_is_a_configuration_error(opened, tmp_path):
+    async with opened() as runtime:
+        for opening in (
+            runtime.start_thread(config={"sandbox_mode": "bad"}),
+            runtime.start_thread(model_provider="bad"),
+        ):
+            with pytest.raises(spindle.ConfigError, match="`bad`"):
+                async with opening:
+                    raise AssertionError("started")
+        (runtime.home / "config.toml").write_text("model = = 3")
+        with pytest.raises(spindle.ConfigError, match=r"config\.toml:1:9: invalid value"):
+            async with runtime.start_thread():
+                raise AssertionError("started")
+
+
+async def test_a_number_of_turns_and_items_are_checked(opened):
+    async with opened() as runtime, runtime.start_thread() as thread:
+        for turns in (0, 1.5, "x"):
+            with pytest.raises(spindle.InvalidOption, match="turns: must be a number between 1 and"):
+                await thread.roll_back(turns)
+        with pytest.raises(spindle.InvalidOption, match="items: must be a list, not 7"):
+            await thread.inject(7)
 
 
 async def test_the_id_of_a_thread_and_a_name_must_be_texts(opened):
