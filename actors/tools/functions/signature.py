@@ -91,8 +91,8 @@ class Signature:
 
 def _inner(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function of a `functools.partial`."""
-    inner: Callable[..., Any] | None = getattr(function, "func", None)
-    return _inner(inner) if isinstance(function, functools.partial) and inner is not None else function
+    inner: Callable[..., Any] = getattr(function, "func", function)
+    return _inner(inner) if type(function) is functools.partial else function
 
 
 def _closed_over(function: Callable[..., Any]) -> Mapping[str, Any]:
