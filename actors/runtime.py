@@ -17,6 +17,7 @@ from spindle.actors.tasks.blocks import open_block
 from spindle.actors.tasks.boundary import Contained, start_apart
 from spindle.storage.durable import make_folder
 from spindle.storage.home import Home
+from spindle.storage.home_path import HomeError
 
 if TYPE_CHECKING:
     from spindle.actors.services.indexing import Indexing
@@ -55,7 +56,10 @@ async def open_backend(
     Nothing is imported ahead. An exception leaves the block as it was raised, several come as a group. Raises HomeError.
     """
     resolved, here = _located(home, cwd)
-    await trio.to_thread.run_sync(lambda: make_folder(resolved.path))
+    try:
+        await trio.to_thread.run_sync(lambda: make_folder(resolved.path))
+    except OSError as error:
+        raise HomeError(f"the home {resolved.path} cannot be used: {error.strerror}") from error
     async with open_block() as flushing, open_block() as threads:
 
         def make_services() -> Services:

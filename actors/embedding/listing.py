@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from attrs import evolve
 
+from spindle.actors.embedding.checking import check_count, check_path, check_text
 from spindle.actors.embedding.failures import InvalidOption
 from spindle.actors.registry.lists import list_stored, search_stored
 from spindle.rpc.lazy_class import frozen
@@ -123,8 +124,12 @@ def list_threads(
     """See `Runtime.threads`."""
     if sort not in _KEYS:
         raise InvalidOption("sort", f"`{sort}` is none of {', '.join(_KEYS)}")
-    if not 1 <= page_size <= LARGEST_LIMIT:
-        raise InvalidOption("page_size", f"{page_size} is not between 1 and {LARGEST_LIMIT}")
+    check_path("cwd", cwd)
+    if model_provider is not None:
+        check_text("model_provider", model_provider)
+    check_count("page_size", page_size, LARGEST_LIMIT)
+    if search is not None:
+        check_text("search", search)
     if search is not None and not search.strip():
         raise InvalidOption("search", "an empty text is in every thread")
     query = ThreadQuery(

@@ -104,7 +104,7 @@ class TurnOptions(Options, total=False):
     """As the protocol has it: `{"type": "readOnly"}`."""
     environments: Sequence[TurnEnvironmentParams] | None
     collaboration_mode: CollaborationMode | None
-    output_schema: object
+    output_schema: Mapping[str, Any] | None
     """A JSON schema for the agent's last message. For this turn alone."""
     service_tier_for_turn: ServiceTier | None
     responsesapi_client_metadata: Mapping[str, str] | None
@@ -124,6 +124,8 @@ def parameters(cls: type[T], names: type[Any], options: Mapping[str, Any], **req
     given = {
         name: _plain(name, value) for name, value in options.items() if value is not None or name == "service_tier"
     }
+    if not isinstance(given.get("output_schema", {}), Mapping):
+        raise InvalidOption("output_schema", f"must be a JSON schema, not {given['output_schema']!r}")
     for field in attrs.fields(cls):  # type: ignore[arg-type]  # mypy does not know that it is a class of attrs
         if field.name in given:
             try:
@@ -136,11 +138,8 @@ def parameters(cls: type[T], names: type[Any], options: Mapping[str, Any], **req
 def _plain(name: str, value: Any) -> Any:
     """Path-like values as text."""
     if name == "runtime_workspace_roots" and isinstance(value, list | tuple):
-        return [_plain("", path) for path in cast("Sequence[Any]", value)]
+        roots = [_plain("", path) for path in cast("Sequence[Any]", value)]
+        if relative := [root for root in roots if isinstance(root, str) and not os.path.isabs(root)]:
+            raise InvalidOption(name, f"must be absolute paths, and `{relative[0]}` is relative")
+        return roots
     return os.fspath(cast("os.PathLike[str]", value)) if isinstance(value, os.PathLike) else value
-
-
-def check_folder(cwd: str | None, base: str) -> None:
-    """Raise InvalidOption unless `cwd`, relative to `base`, is a folder. Blocks on the disk."""
-    if cwd is not None and not os.path.isdir(os.path.join(base, cwd)):
-        raise InvalidOption("cwd", f"`{cwd}` is not a folder")

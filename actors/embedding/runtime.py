@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from spindle.rpc.model.interface import Model
     from spindle.rpc.protocol.threads import Thread
 
+MOST_FUNCTION_THREADS = 10_000
+
 
 class Runtime:
     """A home and its threads, for the length of an `open_runtime` block. Any number may live in one process."""
@@ -59,7 +61,7 @@ class Runtime:
         """
         from spindle.actors.embedding.threads import Toolset, start_thread
 
-        return start_thread(self._backend, Toolset(tools, deps), on_question or self._on_question, options)
+        return start_thread(self._backend, Toolset(tools, deps), self._answering(on_question), options)
 
     def resume_thread(
         self,
@@ -77,7 +79,7 @@ class Runtime:
         """
         from spindle.actors.embedding.threads import Toolset, resume_thread
 
-        return resume_thread(self._backend, thread_id, Toolset(tools, deps), on_question or self._on_question, options)
+        return resume_thread(self._backend, thread_id, Toolset(tools, deps), self._answering(on_question), options)
 
     def fork_thread(
         self,
@@ -95,7 +97,7 @@ class Runtime:
         """
         from spindle.actors.embedding.threads import Toolset, fork_thread
 
-        return fork_thread(self._backend, thread_id, Toolset(tools, deps), on_question or self._on_question, options)
+        return fork_thread(self._backend, thread_id, Toolset(tools, deps), self._answering(on_question), options)
 
     def threads(
         self,
@@ -130,6 +132,11 @@ class Runtime:
             descending=descending,
             page_size=page_size,
         )
+
+    def _answering(self, on_question: OnQuestion | None) -> OnQuestion | None:
+        from spindle.actors.embedding.checking import check_callback
+
+        return check_callback(on_question) or self._on_question
 
     async def rename_thread(self, thread_id: str, name: str) -> None:
         """Name a thread. The name is stripped. Raises ThreadNotFound, also for an archived thread, and RpcError."""
@@ -193,7 +200,8 @@ async def open_runtime(
     config: overrides of config.toml, by dotted key: a mapping, or pairs.
     on_question: answers the questions of all threads that are opened without one of their own.
     source: the `source` of threads that are started here, as `thread/list` shows it.
-    function_threads: how many synchronous functions of the application run at once, each in a worker thread; 40 by default.
+    function_threads: how many synchronous functions of the application run at once, each in a worker thread; 40 by
+    default, at most 10,000.
     import_first: import what threads need, off the event loop, before the block is entered; else the first thread and the
     first turn do it, and hold up the loop.
     instruments: are called while threads work; see `Instrument`.
@@ -201,15 +209,24 @@ async def open_runtime(
     Relative paths, `offline_script` among them, are taken once: a later `os.chdir` changes nothing.
     Leaving the block, or cancelling it, interrupts running turns, records them, and ends everything that was started. In a
     cancelled block that takes `actors.runtime.CLOSING` seconds at most, and then only what is being written, or killed, is
-    waited for. An exception leaves the block as it was raised, several come as a group. Raises HomeError.
+    waited for. An exception leaves the block as it was raised, several come as a group. Raises HomeError, InvalidOption.
     """
-    if model is not None and not callable(getattr(model, "stream", None)):
-        raise TypeError(f"model must be a model such as OfflineModel(), not {model!r}; its name is an option of start_thread")
+    from spindle.actors.embedding import checking
+
+    checking.check_model(model)
+    checking.check_callback(on_question)
+    checking.check_path("home", home)
+    checking.check_path("cwd", cwd)
+    checking.check_text("source", source)
+    checking.check_count("function_threads", function_threads, MOST_FUNCTION_THREADS)
+    for instrument in (instruments := checking.listed("instruments", instruments)):
+        checking.check_instrument(instrument)
+    await checking.check_folder(cwd, ".")
     async with open_backend(
         home=home,
         model=model,
         cwd=cwd,
-        config=list(config.items()) if isinstance(config, Mapping) else config,
+        config=checking.pairs(config),
         source=source,
         function_threads=function_threads,
         instruments=instruments,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from spindle.actors.clients.identity import thread_id
 from spindle.actors.delivery.description import describe_stored
+from spindle.actors.embedding.checking import check_text
 from spindle.actors.kernel.mailbox import Reply, answer
 from spindle.actors.registry.changing import rename
 from spindle.actors.registry.relocation import Archive, Delete, Unarchive
@@ -22,7 +23,8 @@ T = TypeVar("T")
 
 
 def known_form(id: str) -> str:
-    """The id in its usual form. Raises ThreadNotFound for what cannot be the id of a thread."""
+    """The id in its usual form. Raises ThreadNotFound for a text that cannot be the id of a thread, else InvalidOption."""
+    check_text("thread_id", id)
     try:
         return thread_id(id)
     except RpcError as error:
@@ -32,6 +34,7 @@ def known_form(id: str) -> str:
 async def rename_thread(backend: Backend, id: str, name: str) -> None:
     """See `Runtime.rename_thread`."""
     id = known_form(id)
+    check_text("name", name)
 
     def send(reply: Reply[None]) -> None:
         rename(backend, id, name, reply)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
@@ -14,13 +15,13 @@ from spindle.actors.delivery.outbox import Overflow
 from spindle.actors.delivery.questions import Question as Delivered
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.embedding.asking import ApprovalRequired, OnQuestion, answer_by
+from spindle.actors.embedding.checking import check_callback, check_count, check_folder, check_text, listed
 from spindle.actors.embedding.failures import InvalidOption, TurnInterrupted
 from spindle.actors.embedding.options import (
     ForkOptions,
     ResumeOptions,
     StartOptions,
     TurnOptions,
-    check_folder,
     parameters,
 )
 from spindle.actors.embedding.questions import DynamicToolCall, Question, shown
@@ -104,6 +105,7 @@ class ThreadHandle:
     async def rename(self, name: str) -> None:
         """Name the thread. The name is stripped. Raises RpcError, ThreadClosed."""
         self._subscription.require_open()
+        check_text("name", name)
         name = name.strip()
         if not name:
             raise invalid_request("thread name must not be empty")
@@ -115,8 +117,7 @@ class ThreadHandle:
         Files that the turns changed stay changed. Raises RpcError, also while a turn runs, and ThreadClosed.
         """
         self._subscription.require_open()
-        if turns < 1:
-            raise invalid_request("numTurns must be >= 1")
+        check_count("turns", turns, sys.maxsize)
 
         def message(reply: Reply[Any]) -> Ask[Any]:
             return RollBack(reply=reply, count=turns)
@@ -152,7 +153,7 @@ class ThreadHandle:
             if options.get("last_turn_id") is not None:
                 raise TypeError("after_turn and last_turn_id are the same option")
             options["last_turn_id"] = after_turn
-        backend, asked = self._subscription.backend, on_question or self._on_question
+        backend, asked = self._subscription.backend, check_callback(on_question) or self._on_question
         return fork_thread(backend, self.id, Toolset(tools, deps), asked, options)
 
     async def archive(self) -> None:
@@ -166,7 +167,7 @@ class ThreadHandle:
     async def inject(self, items: Sequence[Mapping[str, Any]]) -> None:
         """Add items of the Responses API to the history for the model, without a turn. Raises RpcError, ThreadClosed."""
         self._subscription.require_open()
-        checked = check_items(items)
+        checked = check_items(listed("items", items))
         await self._subscription.ask(lambda reply: InjectItems(reply=reply, items=checked))
 
     async def compact(self) -> None:
@@ -290,7 +291,7 @@ class ThreadHandle:
 
     async def _check(self, params: TurnStartParams) -> None:
         self._subscription.require_open()
-        await _check_folder(params.cwd, self._subscription.cwd)
+        await check_folder(params.cwd, self._subscription.cwd)
 
 
 @frozen
@@ -302,9 +303,8 @@ class Toolset:
 
     def bound(self, backend: Backend) -> Sequence[BoundTool]:
         """The tools for a thread. Raises TypeError, RpcError."""
-        if callable(self.sources) or not isinstance(self.sources, Iterable):
-            raise TypeError("tools takes a list: tools=[…]")
-        return bound_tools(self.sources, Application(explain, backend.services.workers.functions, self.deps))
+        sources = listed("tools", self.sources)
+        return bound_tools(sources, Application(explain, backend.services.workers.functions, self.deps))
 
 
 def start_thread(
@@ -356,11 +356,6 @@ def fork_thread(
     return _subscribed(backend, send, params.cwd, None, on_question)
 
 
-async def _check_folder(cwd: str | None, base: str) -> None:
-    if cwd is not None:
-        await trio.to_thread.run_sync(check_folder, cwd, base, abandon_on_cancel=True)
-
-
 @asynccontextmanager
 async def _subscribed(
     backend: Backend,
@@ -370,7 +365,7 @@ async def _subscribed(
     on_question: OnQuestion | None,
 ) -> AsyncGenerator[ThreadHandle]:
     """The block of a subscription. Its end waits until it is unsubscribed, unless that is cancelled."""
-    await _check_folder(cwd, backend.cwd)
+    await check_folder(cwd, backend.cwd)
     context = copy_context()
     subscriber = Subscriber(Overflow.CLOSE, one_thread=True)
 
@@ -395,14 +390,15 @@ async def _subscribed(
             nursery.cancel_scope.cancel()
 
 
-async def _loaded(attach: Callable[[Reply[Any]], None]) -> Any:
-    """The answer to an Attach. Raises ConfigError for an invalid configuration, which to clients is a refused request."""
+async def _loaded(attach: Callable[[Reply[Any]], None]) -> ThreadStartResponse:
+    """What a thread is subscribed with. A configuration that is refused is a ConfigError here, and no failed request."""
     try:
-        return await answer(attach)
+        loaded: ThreadStartResponse = await answer(attach)
     except RpcError as error:
-        if isinstance(invalid := error.__cause__, ConfigError):
-            raise invalid from None
+        if isinstance(error.__cause__, ConfigError):
+            raise error.__cause__ from None
         raise
+    return loaded
 
 
 async def _leave(backend: Backend, subscriber: Subscriber) -> None:

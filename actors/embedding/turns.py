@@ -8,8 +8,9 @@ from weakref import ref
 
 import trio
 
+from spindle.actors.embedding.checking import listed
 from spindle.actors.embedding.events import Event
-from spindle.actors.embedding.failures import ThreadClosed, failure
+from spindle.actors.embedding.failures import InvalidOption, ThreadClosed, failure
 from spindle.actors.embedding.results import TurnResult, result_of
 from spindle.actors.embedding.streams import Sink
 from spindle.actors.embedding.subscription import Subscription
@@ -18,6 +19,8 @@ from spindle.actors.kernel.mailbox import ActorExited
 from spindle.actors.thread.messages import InterruptTurn, StartTurn, SteerTurn
 from spindle.actors.thread.turns.watch import FinishedTurn, TurnWatch
 from spindle.actors.turn.user_input import check_input
+from spindle.rpc.protocol.converter import structure, unstructure
+from spindle.rpc.protocol.invalid import InvalidValue
 from spindle.rpc.protocol.items import TextInput, UserInput
 from spindle.rpc.protocol.turns import TurnStartParams
 
@@ -161,9 +164,19 @@ async def leave(watch: TurnWatch) -> None:
 
 
 def input_parts(content: str | Sequence[UserInput]) -> list[UserInput]:
-    """Input as the protocol's parts. Raises RpcError if it is empty or too long, TypeError if it is neither text nor parts."""
-    if not isinstance(content, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] - a program may not check its types
-        raise TypeError(f"the input must be a text or a list of parts such as TextInput, not {type(content).__name__}")
-    parts: list[UserInput] = [TextInput(content)] if isinstance(content, str) else list(content)
+    """Input as the protocol's parts. Raises InvalidOption for anything else, RpcError if it is empty or too long."""
+    if isinstance(content, str):
+        parts: list[UserInput] = [TextInput(content)]
+    else:
+        try:
+            parts = structure(unstructure(listed("content", content)), list[UserInput])
+        except InvalidValue as error:
+            raise InvalidOption("content", f"must be a text or a list of items.UserInput: {error}") from error
     check_input(parts)
+    try:
+        for part in parts:
+            if isinstance(part, TextInput):
+                part.text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidOption("content", f"must be a text that UTF-8 can have: {error.reason}") from error
     return parts

@@ -88,7 +88,9 @@ class BoundTool:
             return failed(f"the arguments do not fit: {error}")
         progress = Progress(host, call.id)
 
-        async def emit(message: str) -> None:
+        async def emit(message: Any) -> None:
+            if not isinstance(message, str):
+                raise TypeError(f"the message of a progress must be a text, not {type(message).__name__}")
             progress.report(message)
             await host.room()
 

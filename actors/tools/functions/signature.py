@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, get_type_hints
 
@@ -30,7 +32,7 @@ class Signature:
         """The parameter that gets the ToolContext, if any."""
         self.deps: Any = None
         """The type of `deps` that its annotation names; see `deps_of`."""
-        self.description, notes = described(inspect.getdoc(function) or "", parameters)
+        self.description, notes = described(inspect.getdoc(_inner(function)) or "", parameters)
         fields: dict[str, Any] = {}
         for name, parameter in parameters.items():
             if name not in hints:
@@ -74,9 +76,12 @@ class Signature:
 
     def _hints(self, function: Callable[..., Any], names: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
-            return get_type_hints(function, localns=dict(names), include_extras=True)
+            return get_type_hints(_inner(function), localns=dict(names), include_extras=True)
         except NameError as error:
-            raise self._error(f"{error}; define it in the module, or decorate the function with spindle.tool") from error
+            unknown = re.compile(rf"\b{re.escape(error.name or '')}\b")
+            users = [name for name, kind in _inner(function).__annotations__.items() if unknown.search(str(kind))]
+            where = f"the parameter {users[0]}: " if users and users[0] != "return" else ""
+            raise self._error(f"{where}{error}; define it in the module, or decorate the function with spindle.tool") from error
         except TypeError as error:
             raise self._error(f"its types are not known: {error}") from error
 
@@ -84,8 +89,15 @@ class Signature:
         return TypeError(f"{self._what}: {reason}")
 
 
+def _inner(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of a `functools.partial`."""
+    inner: Callable[..., Any] = getattr(function, "func", function)
+    return _inner(inner) if type(function) is functools.partial else function
+
+
 def _closed_over(function: Callable[..., Any]) -> Mapping[str, Any]:
     """The local names around the function that it uses."""
+    function = _inner(function)
     inner = inspect.unwrap(getattr(function, "__func__", function))
     code, cells = getattr(inner, "__code__", None), getattr(inner, "__closure__", None) or ()
     names: dict[str, Any] = {}

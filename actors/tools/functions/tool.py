@@ -41,6 +41,9 @@ class ToolOptions:
             raise TypeError(f"{what}: needs_approval must be True, False or a function, not {self.needs_approval!r}")
         if not (self.on_error in _ON_ERROR or callable(self.on_error)):
             raise ValueError(f"{what}: on_error must be one of {', '.join(_ON_ERROR)} or a function, not {self.on_error!r}")
+        for option, kind in (("name", str), ("description", str), ("timeout", int | float)):
+            if (value := getattr(self, option)) is not None and not isinstance(value, kind):
+                raise TypeError(f"{what}: {option} must be {'a text' if kind is str else 'seconds'}, not {value!r}")
         if self.timeout is not None and not self.timeout > 0:
             raise ValueError(f"{what}: timeout must be more than 0 seconds, not {self.timeout!r}")
 
@@ -148,6 +151,8 @@ def tool(
             return FunctionTool(given.function, options, given.names)
         if isinstance(given, classmethod | staticmethod) or not callable(given):
             raise TypeError(f"{given!r} is no function; put @classmethod and @staticmethod above @spindle.tool")
+        if options.name is None and not hasattr(given, "__name__"):
+            raise TypeError(f"{given!r} has no name of its own; give it one with `name=`")
         local = "<locals>" in getattr(given, "__qualname__", "") and any(
             isinstance(kind, str) for kind in getattr(given, "__annotations__", {}).values()
         )

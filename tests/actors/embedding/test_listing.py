@@ -163,7 +163,11 @@ async def test_options_of_a_list_are_checked_at_the_call(opened):
             ("sort", "name", "updated, created"),
             ("page_size", 0, "between 1 and 100"),
             ("page_size", 101, "between 1 and 100"),
+            ("page_size", "5", "between 1 and 100"),
             ("search", "  ", "empty"),
+            ("search", 5, "a text"),
+            ("cwd", 5, "a path"),
+            ("model_provider", 5, "a text"),
         ):
             with pytest.raises(spindle.InvalidOption, match=allowed) as caught:
                 runtime.threads(**{option: value})

@@ -196,6 +196,15 @@ async def test_progress_waits_for_the_subscribers_that_turns_wait_for(a_turn, a_
     assert reached.is_set()
 
 
+async def test_progress_that_is_no_text_is_an_error_of_the_function(a_turn, a_call):
+    async def look(call: ToolContext[None]) -> str:
+        with pytest.raises(TypeError, match="the message of a progress must be a text, not int"):
+            await call.emit_progress(7)  # type: ignore[arg-type]
+        return "done"
+
+    assert await a_tool(look).run(a_call("look", "{}"), a_turn()) == "done"
+
+
 @pytest.mark.parametrize("timeout", [None, 60])
 async def test_a_plain_function_sends_progress_from_its_thread(a_turn, a_call, timeout):
     def look(call: ToolContext[None]) -> None:

@@ -78,7 +78,7 @@ def test_a_signature_without_a_schema_is_refused_with_the_function_and_the_param
         (nested, r"nested: the parameter x\.raw: bytes has no JSON schema"),
         (either, "either: the parameter x: values of str and Unit cannot be told apart in JSON"),
         (several, "several: a generator has no result; return a list"),
-        (unknown, "unknown: name 'Nowhere' is not defined; define it in the module, or decorate"),
+        (unknown, "unknown: the parameter x: name 'Nowhere' is not defined; define it in the module, or decorate"),
     ]:
         with pytest.raises(TypeError, match=text):
             _ = a_tool(function).signature
@@ -208,6 +208,19 @@ def test_a_tool_is_still_the_function():
     assert (getattr(twice, "__name__", None), twice.__doc__, repr(thrice)) == ("twice", "Twice.", "<tool other>")
 
 
+async def test_a_partial_has_what_is_left_of_the_signature():
+    async def look(where: str, unit: "Unit", days: int = 1) -> str:
+        """Looks there."""
+        return f"{where} {unit} {days}"
+
+    found = tool(functools.partial(look, "Oslo", days=3), name="look_at_oslo")
+    assert (found.name, found.description) == ("look_at_oslo", "Looks there.")
+    assert [*found.parameters["properties"]] == ["unit", "days"]
+    assert await found(**found.signature.read({"unit": "celsius"})) == f"Oslo {Unit.C} 3"
+    with pytest.raises(TypeError, match=r"has no name of its own; give it one with `name=`"):
+        tool(functools.partial(look, "Oslo"))
+
+
 def test_a_wrapped_function_has_the_signature_of_the_inner_one():
     def look(x: int) -> int:
         return x
@@ -225,6 +238,9 @@ def test_a_wrapped_function_has_the_signature_of_the_inner_one():
     [
         ({"needs_approval": "yes"}, "look: needs_approval must be True, False or a function, not 'yes'"),
         ({"on_error": "ignore"}, "look: on_error must be one of message, type, raise or a function, not 'ignore'"),
+        ({"timeout": "1 s"}, "look: timeout must be seconds, not '1 s'"),
+        ({"name": 7}, "look: name must be a text, not 7"),
+        ({"description": 7}, "look: description must be a text, not 7"),
         ({"timeout": 0}, "look: timeout must be more than 0 seconds, not 0"),
     ],
 )
