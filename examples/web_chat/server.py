@@ -10,6 +10,7 @@ import secrets
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -42,8 +43,7 @@ async def serve_tab(
     runtime: spindle.Runtime, stream: trio.SocketStream, wire: wsproto.WSConnection, thread_id: str | None
 ) -> None:
     """A tab is one subscription of a thread, which is closed when its last tab has left."""
-    asked = dict[int, spindle.Question]()
-    sending = trio.Lock()
+    asked, sending = dict[int, spindle.Question](), trio.Lock()
 
     async def send(**message: object) -> None:
         async with sending:
@@ -111,7 +111,7 @@ async def main(model: spindle.Model | None, task_status: trio.TaskStatus[str] = 
     async with spindle.open_runtime(model=model) as runtime, trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         host, token = "127.0.0.1:{1}".format(*listeners[0].socket.getsockname()), secrets.token_urlsafe()
-        nursery.start_soon(trio.serve_listeners, lambda stream: serve(runtime, host, token, stream), listeners)
+        nursery.start_soon(trio.serve_listeners, partial(serve, runtime, host, token), listeners)
         task_status.started(f"http://{host}/?token={token}")
         print(f"open http://{host}/?token={token}")
 
