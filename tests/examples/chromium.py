@@ -154,8 +154,5 @@ async def browser(profile: Path) -> AsyncGenerator[Browser]:
         run = partial(trio.run_process, command, stdin=-1, stdout=-1, stderr=-3, check=False)
         connection = Browser(await nursery.start(run))
         nursery.start_soon(connection.read)
-        try:
-            yield connection
-        finally:
-            with trio.CancelScope(shield=True):
-                await connection.ask("Browser.close")
+        yield connection
+        await connection.ask("Browser.close")  # after an exception, the nursery ends the process

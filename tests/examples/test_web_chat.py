@@ -39,7 +39,8 @@ IDLE = "document.querySelector('#stop').hidden"
 
 
 @needs_browser
-async def test_two_tabs_see_one_thread(server, home, nursery, tmp_path):
+async def test_two_tabs_see_one_thread(server, home, nursery, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where commands run
     more = trio.Event()
     model = ScriptedModel(
         say("Here is ") + hang(more) + say("a haiku."),
@@ -62,6 +63,7 @@ async def test_two_tabs_see_one_thread(server, home, nursery, tmp_path):
                 await tab.until(says("Here is"))
                 assert "haiku." not in await tab.text()
             late = await chromium.tab(address + await first.run("location.hash"))
+            await late.until(f"{says('Here is')} && !({IDLE})")
             more.set()
             for tab in (first, second, late):
                 await tab.until(f"{says('Here is a haiku.')} && {IDLE}")
@@ -81,6 +83,8 @@ async def test_two_tabs_see_one_thread(server, home, nursery, tmp_path):
             await second.until(f"{ASKED} === 1")
             await second.run(click("Decline"))
             await first.until(f"{says('It stays.')} && {ASKED} === 0 && {IDLE}")
+            assert (tmp_path / "build").is_dir()
+            assert "the user said no" in [*model.requests[-1].tool_outputs.values()][-1]
             assert await late.run(HERE) == await first.run(HERE) == "Write a haiku"
             # what was said is there after a reload, also if no tab was left
             before = await first.text()
