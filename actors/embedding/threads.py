@@ -301,7 +301,7 @@ class Toolset:
 
     def bound(self, backend: Backend) -> Sequence[BoundTool]:
         """The tools for a thread. Raises TypeError, RpcError."""
-        if callable(self.sources) or not isinstance(self.sources, Iterable):
+        if callable(self.sources) or not isinstance(self.sources, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError("tools takes a list: tools=[…]")
         return bound_tools(self.sources, Application(explain, backend.services.workers.functions, self.deps))
 
