@@ -50,6 +50,8 @@ async def stream(thread: spindle.ThreadHandle) -> None:
                     print(text, end="", flush=True)
                 case spindle.TurnCompletedNotification(turn=ended):
                     print(f"  [{ended.status}]")
+                case _:
+                    pass
 
 
 async def ask(question: spindle.Question) -> None:
@@ -87,6 +89,8 @@ async def share(runtime: spindle.Runtime, thread: spindle.ThreadHandle) -> None:
                         heard.append(text)
                     case spindle.TurnCompletedNotification():
                         return
+                    case _:
+                        pass
 
     heard: list[str] = []
     async with trio.open_nursery() as nursery:
@@ -97,14 +101,15 @@ async def share(runtime: spindle.Runtime, thread: spindle.ThreadHandle) -> None:
 
 async def cancel(thread: spindle.ThreadHandle) -> None:
     """Cancelling the block interrupts the turn. Leaving the block waits until the interrupt is recorded."""
+    turn = None
     with trio.CancelScope() as scope:  # or trio.move_on_after(60), or the nursery of the task that wants the answer
         async with thread.turn("Do something long") as turn:
             async for event in turn:
-                match event:
-                    case spindle.AgentMessageDeltaNotification(delta=text):
-                        print(text, end="", flush=True)
-                        if text == "take ":
-                            scope.cancel()
+                if isinstance(event, spindle.AgentMessageDeltaNotification):
+                    print(event.delta, end="", flush=True)
+                    if event.delta == "take ":
+                        scope.cancel()
+    assert turn is not None
     assert turn.result is not None
     print(f" [{turn.result.status}]")
 

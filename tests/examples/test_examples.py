@@ -59,7 +59,14 @@ RUNS = [
 ]
 
 
+OF_FOLDERS = {"app_with_tests", "web_chat"}
+"""Examples that are folders. Each has its own file of tests here."""
+
+
 def test_every_example_is_run() -> None:
+    folders = {path.parent.name for path in (ROOT / "examples").glob("*/*.py")}
+    assert folders == {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")} & OF_FOLDERS
+    assert folders == OF_FOLDERS
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == {run.name for run in RUNS}
 
 
