@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
+from spindle.actors.embedding.checking import check_mapping, listed
 from spindle.actors.embedding.failures import InvalidOption
 from spindle.rpc.lenient import mapping, sequence, text
 from spindle.rpc.protocol.approvals import ToolRequestUserInputQuestion
@@ -32,6 +33,7 @@ def user_answers(
     if isinstance(answers, str):
         answers = [answers]
     if not isinstance(answers, Mapping):
+        answers = listed("answers", answers)
         if len(answers) > len(questions):
             raise InvalidOption("answers", f"there are {len(answers)} for {len(questions)} questions")
         answers = {question.id: answer for question, answer in zip(questions, answers, strict=False)}
@@ -58,6 +60,7 @@ def _texts(question: ToolRequestUserInputQuestion, answers: object) -> list[str]
 
 def form_content(schema: JsonObject, content: Mapping[str, Any] | None) -> dict[str, Any]:
     """The values of a form. Its required members must be there, and each value be of its member's type and options."""
+    check_mapping("content", {} if content is None else content)
     given = dict(content or {})
     if missing := [name for name in sequence(schema.get("required")) if name not in given]:
         raise InvalidOption("content", f"misses {_listed(missing)}")
@@ -81,6 +84,7 @@ def _is_of(value: object, kind: str) -> bool:
 
 def part_of(asked: JsonObject, given: JsonObject) -> JsonObject:
     """`given`, if it has the form of `asked` and permits nothing that was not asked for."""
+    check_mapping("permissions", given)
     network: Any = given.get("network") or {}
     files = given.get("fileSystem")
     for members, known in ((given, ("network", "fileSystem")), (mapping(files), ("read", "write", "entries"))):

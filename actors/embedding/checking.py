@@ -20,6 +20,12 @@ def check_text(option: str, value: object) -> None:
         raise InvalidOption(option, f"must be a text, not {value!r}")
 
 
+def check_mapping(option: str, value: object) -> None:
+    """Raise InvalidOption unless `value` is a mapping."""
+    if not isinstance(value, Mapping):
+        raise InvalidOption(option, f"must be a mapping, not {value!r}")
+
+
 def check_path(option: str, value: object) -> None:
     """Raise InvalidOption unless `value` is a path, or None."""
     if value is not None and not isinstance(value, str | os.PathLike):

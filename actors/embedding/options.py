@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, TypeAlias, TypedDict, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypedDict, TypeVar, cast
 
 import attrs
 
@@ -29,6 +29,7 @@ from spindle.rpc.protocol.settings import (
 from spindle.rpc.protocol.threads import ThreadHistoryMode
 
 T = TypeVar("T")
+_EFFORTS: Final = "none, minimal, low, medium, high, xhigh, or what else the model accepts"
 PathLike: TypeAlias = str | os.PathLike[str]
 
 
@@ -120,7 +121,10 @@ def parameters(cls: type[T], names: type[Any], options: Mapping[str, Any], **req
     for name in options:
         if name not in known:
             alike = get_close_matches(name, known, 1)
-            raise TypeError(f"there is no option {name!r}" + (f"; did you mean {alike[0]!r}?" if alike else ""))
+            hint = f"; did you mean {alike[0]!r}?" if alike else ""
+            if not alike and name in TurnOptions.__optional_keys__:
+                hint = "; it is an option of a turn"
+            raise TypeError(f"there is no option {name!r}{hint}")
     given = {
         name: _plain(name, value) for name, value in options.items() if value is not None or name == "service_tier"
     }
@@ -131,7 +135,8 @@ def parameters(cls: type[T], names: type[Any], options: Mapping[str, Any], **req
             try:
                 given[field.name] = structure(unstructure(given[field.name]), field.type)
             except InvalidValue as error:
-                raise InvalidOption(field.name, str(error)) from error
+                allowed = f": {_EFFORTS}" if field.name == "effort" else ""
+                raise InvalidOption(field.name, f"{error}{allowed}") from error
     return cls(**required, **given)
 
 

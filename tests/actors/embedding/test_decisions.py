@@ -222,6 +222,7 @@ async def test_a_part_of_the_permissions_may_be_granted(opened, scripted, grante
         ({"fileSystem": ["/usr"]}, "must have the form"),
         ({"fileSystem": {"entries": [{"access": "read"}]}}, "must have the form"),
         ({"fileSystem": {"read": [1]}}, "must have the form"),
+        (7, "permissions: must be a mapping, not 7"),
     ],
 )
 def test_more_permissions_than_asked_for_are_refused(permissions, why):
@@ -274,6 +275,7 @@ def test_a_users_answers_are_given_by_id_or_in_order(answers, wanted):
         ({"word": [1]}, "word: must be a text or a list of texts"),
         ({"word": None}, "word: must be a text or a list of texts"),
         (["red", "a", "b"], "there are 3 for 2 questions"),
+        (7, "answers: must be a list, not 7"),
     ],
 )
 def test_a_users_wrong_answer_is_named(answers, why):
@@ -345,6 +347,7 @@ def test_a_form_is_filled_in(content):
         ({"name": "n", "sure": 1}, "sure: must be of type boolean"),
         ({"name": "n", "color": "green"}, "color: must be of the options 'red', 'blue'"),
         ({"name": "n", "any": object()}, "any: must be of type JSON"),
+        ("n", "content: must be a mapping, not 'n'"),
         ({"name": "n", "nickname": "x"}, "the form has no member 'nickname', but 'name', 'age'"),
     ],
 )

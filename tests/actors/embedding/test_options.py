@@ -45,6 +45,8 @@ async def test_a_misspelt_option_is_refused_at_the_call_with_the_right_one(opene
             runtime.start_thread(modle="x")
         with pytest.raises(TypeError, match=r"there is no option 'xyz'$"):
             runtime.resume_thread("id", xyz=1)
+        with pytest.raises(TypeError, match=r"there is no option 'effort'; it is an option of a turn$"):
+            runtime.start_thread(effort="low")
         async with runtime.start_thread() as thread:
             with pytest.raises(TypeError, match=r"there is no option 'afford'"):
                 await thread.run("hi", afford="low")
@@ -80,7 +82,7 @@ async def test_a_wrong_value_is_named_with_what_is_allowed(opened, option, value
 
 async def test_a_turns_wrong_value_fails_before_the_turn_starts(opened):
     async with opened() as runtime, runtime.start_thread() as thread:
-        with pytest.raises(spindle.InvalidOption, match=r"effort: invalid type: integer `17`, expected a string"):
+        with pytest.raises(spindle.InvalidOption, match=r"effort: invalid type: integer `17`, expected a string: none"):
             thread.turn("hi", effort=17)
         assert (await thread.read()).status.type == "idle"
         assert not runtime._backend.registry.directory.turn_id(thread.id)
