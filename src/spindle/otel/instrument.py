@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import Token
 from importlib.metadata import version
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from attrs import define
 from opentelemetry import context as contexts
@@ -67,8 +67,7 @@ class OpenTelemetryInstrument(Instrument):
         *,
         agent_name: str = "spindle",
     ) -> None:
-        given: object = content
-        if not isinstance(given, bool | Content):
+        if not isinstance(cast("object", content), bool | Content):
             raise TypeError(f"content is True, False or a Content, not {content!r}")
         ours = version("spindle")
         self._tracer = trace.get_tracer("spindle", ours, tracer_provider)
