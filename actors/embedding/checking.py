@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import trio
 
 from spindle.actors.embedding.failures import InvalidOption
 
-if TYPE_CHECKING:
-    from spindle.actors.embedding.asking import OnQuestion
+T = TypeVar("T")
 
 
 def check_text(option: str, value: object) -> None:
@@ -48,8 +47,8 @@ def check_instrument(instrument: object) -> None:
         raise InvalidOption("instruments", f"must be instances of spindle.Instrument, not {instrument!r}")
 
 
-def check_callback(on_question: OnQuestion | None) -> OnQuestion | None:
-    """The callback. Raises InvalidOption if it cannot be called."""
+def check_callback(on_question: T) -> T:
+    """The callback, or None. Raises InvalidOption for what cannot be called."""
     if on_question is not None and not callable(on_question):
         raise InvalidOption("on_question", f"must be an async function, not {on_question!r}")
     return on_question

@@ -18,7 +18,7 @@ from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 from spindle.rpc.protocol.threads import ThreadStartParams
 from spindle.rpc.protocol.turns import TurnStartParams
-from spindle.storage.config import ConfigLoader
+from spindle.storage.config import ConfigError, ConfigLoader
 from spindle.storage.home import Home
 
 DEMANDED = 'allowed_sandbox_modes = ["read-only"]\nallowed_approval_policies = ["on-request"]\n'
@@ -159,7 +159,7 @@ async def test_an_agents_settings_are_held_to_the_requirements(opened, demanding
 async def test_no_thread_starts_with_an_unsupported_requirement(opened, demanding):
     async with opened() as runtime:
         demanding(runtime, [], 'enforce_residency = "us"')
-        with pytest.raises(RpcError, match="`enforce_residency`: this requirement is not supported"):
+        with pytest.raises(ConfigError, match="`enforce_residency`: this requirement is not supported"):
             async with runtime.start_thread():
                 pass
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spindle.rpc.protocol.errors import RpcError
+from spindle.storage.config import ConfigError
 
 SKILL = "---\nname: greet\ndescription: Says hello.\n---\nSay hello.\n"
 PERMISSIONS, SKILLS, ENVIRONMENT = "<permissions instructions>", "<skills_instructions>", "<environment_context>"
@@ -92,6 +92,6 @@ async def test_a_thread_does_not_start_with_an_unusable_prompt_file(opened, tmp_
     if content is not None:
         (tmp_path / "named").write_text(content)
     async with opened() as runtime:
-        with pytest.raises(RpcError, match=f"file.* {fault}|{fault}.* file"):
+        with pytest.raises(ConfigError, match=f"file.* {fault}|{fault}.* file"):
             async with runtime.start_thread(config={key: str(tmp_path / "named")}):
                 pass
