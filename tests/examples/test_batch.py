@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from benchmarks.driving import (
     message_done,
     text_delta,
 )
+from tests.examples.loading import loaded
 
 from spindle.testing import FunctionModel, Request, ScriptedModel, fail, say
 
@@ -35,12 +35,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples/batch.py"
 
 @pytest.fixture
 def batch() -> Any:
-    spec = spec_from_file_location("batch", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(EXAMPLE)
 
 
 async def test_twenty_questions_are_asked_at_once_and_each_is_answered(batch, home, capsys):

@@ -1,6 +1,5 @@
 """The web chat, in a browser: what one tab does, all tabs of the thread see."""
 
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,6 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 from tests.examples.chromium import NAMES, browser, program
+from tests.examples.loading import loaded
 
 from spindle.testing import ScriptedModel, call, hang, say
 
@@ -17,12 +17,7 @@ needs_browser = pytest.mark.skipif(program() is None, reason=f"no {' or '.join(N
 
 @pytest.fixture
 def server() -> Any:
-    spec = spec_from_file_location("web_chat_server", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(EXAMPLE)
 
 
 def says(text: str) -> str:
