@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.backend import Backend
 from spindle.actors.settings.client import ClientName
 from spindle.rpc.lazy_class import frozen
+
+T = TypeVar("T")
 
 
 @frozen
@@ -44,6 +46,13 @@ class Caller(Protocol):
 
     def quietly(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
         """As `later`, but only what `work` raises is the answer: the answer itself is given by `work`, or elsewhere."""
+
+    def own(self, kind: Callable[[Caller], T]) -> T:
+        """The connection's one `kind(caller)`, made at the first use: what belongs to a client, such as its processes."""
+        ...
+
+    def start(self, what: str, work: Callable[..., Awaitable[object]], *args: Any) -> None:
+        """Start `work(*args)` as a task that ends with the connection. `what` names it in the log if it fails."""
 
     def notify(self, params: Any) -> None:
         """Send a notification to this client only."""

@@ -10,11 +10,11 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 
-from spindle.actors.clients.caller import ClientSession
+from spindle.actors.clients.caller import Caller, ClientSession
 from spindle.actors.clients.greeting import greet
 from spindle.actors.clients.methods import EARLY, HANDLERS, RELEASING, WORK
 from spindle.actors.delivery.events import Event, Message
@@ -25,6 +25,7 @@ from spindle.actors.kernel.actor import Actor
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.backend import Backend
 from spindle.actors.settings.client import ClientName
+from spindle.actors.tasks.boundary import start_apart
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.catalog import check_experimental, structure_params
@@ -44,6 +45,8 @@ from spindle.rpc.transports import Transport
 from spindle.rpc.weighing import weigh
 
 log = logging.getLogger("spindle")
+
+T = TypeVar("T")
 
 IN_FLIGHT = 512
 """Requests of one client that may await their answers. The next one waits until some are answered and, where none is, is
@@ -101,6 +104,7 @@ class Connection(Actor):
         self._ended = False
         self._written = trio.Event()
         self._at_work = trio.Semaphore(AT_WORK)
+        self._owned: dict[Callable[[Caller], Any], Any] = {}
 
     async def started(self) -> None:
         """Begin to write."""
@@ -351,6 +355,17 @@ class Connection(Actor):
             reply.reject(error)
         else:
             reply.resolve(result)
+
+    def own(self, kind: Callable[[Caller], T]) -> T:
+        """See `Caller`."""
+        if kind not in self._owned:
+            self._owned[kind] = kind(self)
+        owned: T = self._owned[kind]
+        return owned
+
+    def start(self, what: str, work: Callable[..., Awaitable[object]], *args: Any) -> None:
+        """See `Caller`."""
+        start_apart(self.nursery, what, work, *args)
 
     def notify(self, params: Any) -> None:
         """Send a notification to this client only."""

@@ -1,7 +1,7 @@
 """The methods a client may call: their parameters, and which of them need the experimentalApi capability.
 
-The names are those of Codex 0.124, in its order, followed by those of later versions. The error for an unknown method
-lists them. A parameter class is imported when its method is first called.
+The names are those of Codex 0.124, in its order, followed by those of later versions, in theirs. The error for an
+unknown method lists them. A parameter class is imported when its method is first called.
 """
 
 from collections.abc import Mapping
@@ -21,93 +21,104 @@ from spindle.rpc.protocol.shapes import wire_name
 
 @frozen
 class Method:
-    """A method. `params` names a class in `module` of this package; None for a method without parameters."""
+    """A method. `params` and `response` name classes in `module` of this package; `params` is None where there are none."""
 
     name: str
     module: str
     params: str | None
+    response: str
     experimental: bool
 
 
-# name, module, params class
-_TABLE: Final[tuple[tuple[str, str, str | None], ...]] = (
-    ("initialize", "initialize", "InitializeParams"),
-    ("thread/start", "threads", "ThreadStartParams"),
-    ("thread/resume", "threads", "ThreadResumeParams"),
-    ("thread/fork", "threads", "ThreadForkParams"),
-    ("thread/archive", "threads", "ThreadArchiveParams"),
-    ("thread/unsubscribe", "threads", "ThreadUnsubscribeParams"),
-    ("thread/increment_elicitation", "thread_changes", "ThreadElicitationParams"),
-    ("thread/decrement_elicitation", "thread_changes", "ThreadElicitationParams"),
-    ("thread/name/set", "thread_changes", "ThreadSetNameParams"),
-    ("thread/metadata/update", "thread_changes", "ThreadMetadataUpdateParams"),
-    ("thread/memoryMode/set", "thread_changes", "ThreadMemoryModeSetParams"),
-    ("thread/unarchive", "threads", "ThreadUnarchiveParams"),
-    ("thread/compact/start", "thread_changes", "ThreadCompactStartParams"),
-    ("thread/shellCommand", "thread_changes", "ThreadShellCommandParams"),
-    ("thread/backgroundTerminals/clean", "thread_changes", "ThreadBackgroundTerminalsCleanParams"),
-    ("thread/backgroundTerminals/list", "thread_changes", "ThreadBackgroundTerminalsListParams"),
-    ("thread/backgroundTerminals/terminate", "thread_changes", "ThreadBackgroundTerminalsTerminateParams"),
-    ("thread/rollback", "thread_changes", "ThreadRollbackParams"),
-    ("thread/list", "threads", "ThreadListParams"),
-    ("thread/loaded/list", "threads", "ThreadLoadedListParams"),
-    ("thread/read", "threads", "ThreadReadParams"),
-    ("thread/turns/list", "turn_pages", "ThreadTurnsListParams"),
-    ("thread/inject_items", "thread_changes", "ThreadInjectItemsParams"),
-    ("skills/list", "skills", "SkillsListParams"),
-    ("skills/config/write", "skills", "SkillsConfigWriteParams"),
-    ("turn/start", "turns", "TurnStartParams"),
-    ("turn/steer", "turns", "TurnSteerParams"),
-    ("turn/interrupt", "turns", "TurnInterruptParams"),
-    ("review/start", "reviews", "ReviewStartParams"),
-    ("model/list", "models", "ModelListParams"),
-    ("collaborationMode/list", "models", "CollaborationModeListParams"),
-    ("mock/experimentalMethod", "models", "MockExperimentalMethodParams"),
-    ("mcpServer/oauth/login", "mcp", "McpServerOauthLoginParams"),
-    ("config/mcpServer/reload", "", None),
-    ("mcpServerStatus/list", "mcp", "ListMcpServerStatusParams"),
-    ("mcpServer/resource/read", "mcp", "McpResourceReadParams"),
-    ("mcpServer/tool/call", "mcp", "McpServerToolCallParams"),
-    ("account/login/start", "accounts", "LoginAccountParams"),
-    ("account/logout", "", None),
-    ("config/read", "config", "ConfigReadParams"),
-    ("configRequirements/read", "", None),
-    ("account/read", "accounts", "GetAccountParams"),
-    ("getConversationSummary", "conversations", "GetConversationSummaryParams"),
-    ("getAuthStatus", "accounts", "GetAuthStatusParams"),
-    ("thread/items/list", "turn_pages", "ThreadItemsListParams"),
-    ("thread/delete", "removal", "ThreadDeleteParams"),
-    ("thread/revert", "removal", "ThreadRevertParams"),
-    ("thread/goal/set", "goals", "ThreadGoalSetParams"),
-    ("thread/goal/get", "goals", "ThreadGoalGetParams"),
-    ("thread/goal/clear", "goals", "ThreadGoalClearParams"),
-    ("thread/section/move", "sections", "ThreadSectionMoveParams"),
-    ("threadSection/list", "sections", "ThreadSectionListParams"),
-    ("threadSection/create", "sections", "ThreadSectionCreateParams"),
-    ("threadSection/update", "sections", "ThreadSectionUpdateParams"),
-    ("threadSection/delete", "sections", "ThreadSectionDeleteParams"),
-    ("thread/readState/update", "read_states", "ThreadReadStateUpdateParams"),
-    ("thread/settings/update", "thread_settings", "ThreadSettingsUpdateParams"),
-    ("thread/search", "search", "ThreadSearchParams"),
-    ("thread/searchOccurrences", "search", "ThreadSearchOccurrencesParams"),
-    ("hooks/list", "hooks", "HooksListParams"),
-)
+STABLE: Final = False
+EXPERIMENTAL: Final = True
 
-_EXPERIMENTAL: Final = frozenset(
+# name, module, class of the parameters, class of the answer, whether it needs the experimentalApi capability
+_TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
+    ("initialize", "initialize", "InitializeParams", "InitializeResponse", STABLE),
+    ("thread/start", "threads", "ThreadStartParams", "ThreadStartResponse", STABLE),
+    ("thread/resume", "threads", "ThreadResumeParams", "ThreadResumeResponse", STABLE),
+    ("thread/fork", "threads", "ThreadForkParams", "ThreadForkResponse", STABLE),
+    ("thread/archive", "threads", "ThreadArchiveParams", "ThreadArchiveResponse", STABLE),
+    ("thread/unsubscribe", "threads", "ThreadUnsubscribeParams", "ThreadUnsubscribeResponse", STABLE),
     (
-        "thread/increment_elicitation",
-        "thread/decrement_elicitation",
-        "thread/memoryMode/set",
-        "thread/backgroundTerminals/clean",
-        "thread/backgroundTerminals/list",
-        "thread/backgroundTerminals/terminate",
-        "collaborationMode/list",
-        "mock/experimentalMethod",
-        "thread/readState/update",
-        "thread/settings/update",
-        "thread/search",
-        "thread/searchOccurrences",
-    )
+        "thread/increment_elicitation", "thread_changes", "ThreadElicitationParams",
+        "ThreadElicitationResponse", EXPERIMENTAL,
+    ),
+    (
+        "thread/decrement_elicitation", "thread_changes", "ThreadElicitationParams",
+        "ThreadElicitationResponse", EXPERIMENTAL,
+    ),
+    ("thread/name/set", "thread_changes", "ThreadSetNameParams", "ThreadSetNameResponse", STABLE),
+    ("thread/metadata/update", "thread_changes", "ThreadMetadataUpdateParams", "ThreadMetadataUpdateResponse", STABLE),
+    ("thread/memoryMode/set", "thread_changes", "ThreadMemoryModeSetParams", "ThreadMemoryModeSetResponse", EXPERIMENTAL),
+    ("thread/unarchive", "threads", "ThreadUnarchiveParams", "ThreadUnarchiveResponse", STABLE),
+    ("thread/compact/start", "thread_changes", "ThreadCompactStartParams", "ThreadCompactStartResponse", STABLE),
+    ("thread/shellCommand", "thread_changes", "ThreadShellCommandParams", "ThreadShellCommandResponse", STABLE),
+    (
+        "thread/backgroundTerminals/clean", "thread_changes", "ThreadBackgroundTerminalsCleanParams",
+        "ThreadBackgroundTerminalsCleanResponse", EXPERIMENTAL,
+    ),
+    (
+        "thread/backgroundTerminals/list", "thread_changes", "ThreadBackgroundTerminalsListParams",
+        "ThreadBackgroundTerminalsListResponse", EXPERIMENTAL,
+    ),
+    (
+        "thread/backgroundTerminals/terminate", "thread_changes", "ThreadBackgroundTerminalsTerminateParams",
+        "ThreadBackgroundTerminalsTerminateResponse", EXPERIMENTAL,
+    ),
+    ("thread/rollback", "thread_changes", "ThreadRollbackParams", "ThreadRollbackResponse", STABLE),
+    ("thread/list", "threads", "ThreadListParams", "ThreadListResponse", STABLE),
+    ("thread/loaded/list", "threads", "ThreadLoadedListParams", "ThreadLoadedListResponse", STABLE),
+    ("thread/read", "threads", "ThreadReadParams", "ThreadReadResponse", STABLE),
+    ("thread/turns/list", "turn_pages", "ThreadTurnsListParams", "ThreadTurnsListResponse", STABLE),
+    ("thread/inject_items", "thread_changes", "ThreadInjectItemsParams", "ThreadInjectItemsResponse", STABLE),
+    ("skills/list", "skills", "SkillsListParams", "SkillsListResponse", STABLE),
+    ("skills/config/write", "skills", "SkillsConfigWriteParams", "SkillsConfigWriteResponse", STABLE),
+    ("turn/start", "turns", "TurnStartParams", "TurnStartResponse", STABLE),
+    ("turn/steer", "turns", "TurnSteerParams", "TurnSteerResponse", STABLE),
+    ("turn/interrupt", "turns", "TurnInterruptParams", "TurnInterruptResponse", STABLE),
+    ("review/start", "reviews", "ReviewStartParams", "ReviewStartResponse", STABLE),
+    ("model/list", "models", "ModelListParams", "ModelListResponse", STABLE),
+    ("collaborationMode/list", "models", "CollaborationModeListParams", "CollaborationModeListResponse", EXPERIMENTAL),
+    ("mock/experimentalMethod", "models", "MockExperimentalMethodParams", "MockExperimentalMethodResponse", EXPERIMENTAL),
+    ("mcpServer/oauth/login", "mcp", "McpServerOauthLoginParams", "McpServerOauthLoginResponse", STABLE),
+    ("config/mcpServer/reload", "mcp", None, "McpServerRefreshResponse", STABLE),
+    ("mcpServerStatus/list", "mcp", "ListMcpServerStatusParams", "ListMcpServerStatusResponse", STABLE),
+    ("mcpServer/resource/read", "mcp", "McpResourceReadParams", "McpResourceReadResponse", STABLE),
+    ("mcpServer/tool/call", "mcp", "McpServerToolCallParams", "McpServerToolCallResponse", STABLE),
+    ("account/login/start", "accounts", "LoginAccountParams", "LoginAccountResponse", STABLE),
+    ("account/logout", "accounts", None, "LogoutAccountResponse", STABLE),
+    ("config/read", "config", "ConfigReadParams", "ConfigReadResponse", STABLE),
+    ("configRequirements/read", "config", None, "ConfigRequirementsReadResponse", STABLE),
+    ("account/read", "accounts", "GetAccountParams", "GetAccountResponse", STABLE),
+    ("getConversationSummary", "conversations", "GetConversationSummaryParams", "GetConversationSummaryResponse", STABLE),
+    ("getAuthStatus", "accounts", "GetAuthStatusParams", "GetAuthStatusResponse", STABLE),
+    ("thread/items/list", "turn_pages", "ThreadItemsListParams", "ThreadItemsListResponse", STABLE),
+    ("thread/delete", "removal", "ThreadDeleteParams", "ThreadDeleteResponse", STABLE),
+    ("thread/revert", "removal", "ThreadRevertParams", "ThreadRevertResponse", STABLE),
+    ("thread/goal/set", "goals", "ThreadGoalSetParams", "ThreadGoalSetResponse", STABLE),
+    ("thread/goal/get", "goals", "ThreadGoalGetParams", "ThreadGoalGetResponse", STABLE),
+    ("thread/goal/clear", "goals", "ThreadGoalClearParams", "ThreadGoalClearResponse", STABLE),
+    ("thread/section/move", "sections", "ThreadSectionMoveParams", "ThreadSectionMoveResponse", STABLE),
+    ("threadSection/list", "sections", "ThreadSectionListParams", "ThreadSectionListResponse", STABLE),
+    ("threadSection/create", "sections", "ThreadSectionCreateParams", "ThreadSectionCreateResponse", STABLE),
+    ("threadSection/update", "sections", "ThreadSectionUpdateParams", "ThreadSectionUpdateResponse", STABLE),
+    ("threadSection/delete", "sections", "ThreadSectionDeleteParams", "ThreadSectionDeleteResponse", STABLE),
+    (
+        "thread/readState/update", "read_states", "ThreadReadStateUpdateParams",
+        "ThreadReadStateUpdateResponse", EXPERIMENTAL,
+    ),
+    (
+        "thread/settings/update", "thread_settings", "ThreadSettingsUpdateParams",
+        "ThreadSettingsUpdateResponse", EXPERIMENTAL,
+    ),
+    ("thread/search", "search", "ThreadSearchParams", "ThreadSearchResponse", EXPERIMENTAL),
+    (
+        "thread/searchOccurrences", "search", "ThreadSearchOccurrencesParams",
+        "ThreadSearchOccurrencesResponse", EXPERIMENTAL,
+    ),
+    ("hooks/list", "hooks", "HooksListParams", "HooksListResponse", STABLE),
 )
 
 
@@ -116,7 +127,7 @@ EXPERIMENTAL_NOTIFICATIONS: Final = frozenset(("thread/readState/changed", "thre
 
 
 METHODS: Final[Mapping[str, Method]] = MappingProxyType(
-    {name: Method(name, module, params, name in _EXPERIMENTAL) for name, module, params in _TABLE}
+    {row[0]: Method(*row) for row in _TABLE}
 )
 """All served methods, by name."""
 
@@ -128,6 +139,13 @@ def params_class(method: str) -> Any | None:
     if entry.params is None:
         return None
     return getattr(import_module(f"spindle.rpc.protocol.{entry.module}"), entry.params)
+
+
+@cache
+def response_class(method: str) -> Any:
+    """The class (or tagged union) of the answer to a method."""
+    entry = METHODS[method]
+    return getattr(import_module(f"spindle.rpc.protocol.{entry.module}"), entry.response)
 
 
 def structure_params(method: str, params: object, has_params: bool = True) -> Any:

@@ -109,6 +109,13 @@ class McpServerOauthLoginParams:
 
 
 @frozen
+class McpServerOauthLoginResponse:
+    """The page to open in a browser."""
+
+    authorization_url: str
+
+
+@frozen
 class McpServerRefreshResponse:
     """The reload is scheduled."""
 

@@ -29,8 +29,8 @@ def members(cls: Any) -> dict[str, Any]:
 
 
 def paths(method: str) -> Sequence[str]:
-    """All paths of a method's parameters in a version; for two methods that the schemas omit, those of the class."""
-    return FACTS[method] or sorted(members(params_class(method)) if params_class(method) is not None else ())
+    """All paths of a method's parameters in a version; for the methods that the schemas omit, those of the class."""
+    return FACTS.get(method) or sorted(members(params_class(method)) if params_class(method) is not None else ())
 
 
 def verdict(kind: Any, path: Sequence[str]) -> str | None:

@@ -1,11 +1,10 @@
-"""Make `members.json`: the members of all served methods' parameters, in versions of the reference server.
+"""Make `members.json`: the members of all methods' parameters, in versions of the reference server.
 
 codex app-server generate-json-schema --experimental --out 0.124 codex app-server generate-json-schema --experimental
 --out 0.171 python tests/rpc/protocol/read_schemas.py 0.124 0.171
 
 each with the binary of that version. Only names are kept. A path names members from the outside in; a segment in angle
 brackets is a variant of an enum, a word or an object: `input.<text>.text_elements`. Lists and maps add nothing.
-Run it again when a method is added: it writes what `spindle.rpc.protocol.catalog` lists.
 """
 
 import json
@@ -13,8 +12,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from spindle.rpc.protocol.catalog import METHODS
 
 BUNDLE = "codex_app_server_protocol.schemas.json"
 DATA = Path(__file__).with_name("members.json")
@@ -66,9 +63,10 @@ class Schemas:
 def main(folders: list[str]) -> None:
     """Write the data file."""
     versions = [Schemas(Path(folder)) for folder in folders]
+    methods = dict.fromkeys(method for schemas in versions for method in schemas.params)
     facts = {
         method: sorted({path for schemas in versions for path in schemas.paths(schemas.params.get(method))})
-        for method in METHODS
+        for method in methods
     }
     rows = ",\n".join(f"{json.dumps(method)}: {json.dumps(paths)}" for method, paths in facts.items())
     DATA.write_text("{\n" + rows + "\n}\n")

@@ -17,11 +17,14 @@ from spindle.rpc.protocol.errors import INVALID_REQUEST, RpcError
 from spindle.rpc.protocol.vocabulary import HARMLESS, REFUSED
 
 ABOVE = [Path(spindle.__file__).parent / floor for floor in ("actors", "storage")]
+OMITTED = {"getAuthStatus", "getConversationSummary", "gitDiffToRemote", "thread/rollback"}
+"""Methods that the schemas do not have."""
 DOCS = Path(__file__).parents[3] / "docs" / "protocol.md"
 
 
 def test_the_listed_methods_are_the_served_ones() -> None:
-    assert set(METHODS) == {"initialize", *HANDLERS} == set(FACTS)
+    assert set(METHODS) == {"initialize", *HANDLERS}
+    assert set(METHODS) - set(FACTS) <= OMITTED
 
 
 @pytest.mark.parametrize("method", METHODS)
