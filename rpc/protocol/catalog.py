@@ -21,7 +21,10 @@ from spindle.rpc.protocol.shapes import wire_name
 
 @frozen
 class Method:
-    """A method. `params` and `response` name classes in `module` of this package; `params` is None where there are none."""
+    """A method. `params` and `response` name classes in `module` of this package.
+
+    `params` is None where there are none; a "?" behind it says that a request may leave them out.
+    """
 
     name: str
     module: str
@@ -59,14 +62,6 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
         "thread/backgroundTerminals/clean", "thread_changes", "ThreadBackgroundTerminalsCleanParams",
         "ThreadBackgroundTerminalsCleanResponse", EXPERIMENTAL,
     ),
-    (
-        "thread/backgroundTerminals/list", "thread_changes", "ThreadBackgroundTerminalsListParams",
-        "ThreadBackgroundTerminalsListResponse", EXPERIMENTAL,
-    ),
-    (
-        "thread/backgroundTerminals/terminate", "thread_changes", "ThreadBackgroundTerminalsTerminateParams",
-        "ThreadBackgroundTerminalsTerminateResponse", EXPERIMENTAL,
-    ),
     ("thread/rollback", "thread_changes", "ThreadRollbackParams", "ThreadRollbackResponse", STABLE),
     ("thread/list", "threads", "ThreadListParams", "ThreadListResponse", STABLE),
     ("thread/loaded/list", "threads", "ThreadLoadedListParams", "ThreadLoadedListResponse", STABLE),
@@ -74,10 +69,28 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
     ("thread/turns/list", "turn_pages", "ThreadTurnsListParams", "ThreadTurnsListResponse", STABLE),
     ("thread/inject_items", "thread_changes", "ThreadInjectItemsParams", "ThreadInjectItemsResponse", STABLE),
     ("skills/list", "skills", "SkillsListParams", "SkillsListResponse", STABLE),
+    ("app/list", "apps", "AppsListParams", "AppsListResponse", STABLE),
+    ("device/key/create", "device_keys", "DeviceKeyCreateParams", "DeviceKeyCreateResponse", STABLE),
+    ("device/key/public", "device_keys", "DeviceKeyPublicParams", "DeviceKeyPublicResponse", STABLE),
+    ("device/key/sign", "device_keys", "DeviceKeySignParams", "DeviceKeySignResponse", STABLE),
     ("skills/config/write", "skills", "SkillsConfigWriteParams", "SkillsConfigWriteResponse", STABLE),
     ("turn/start", "turns", "TurnStartParams", "TurnStartResponse", STABLE),
     ("turn/steer", "turns", "TurnSteerParams", "TurnSteerResponse", STABLE),
     ("turn/interrupt", "turns", "TurnInterruptParams", "TurnInterruptResponse", STABLE),
+    ("thread/realtime/start", "realtime", "ThreadRealtimeStartParams", "ThreadRealtimeStartResponse", EXPERIMENTAL),
+    (
+        "thread/realtime/appendAudio", "realtime", "ThreadRealtimeAppendAudioParams",
+        "ThreadRealtimeAppendAudioResponse", EXPERIMENTAL,
+    ),
+    (
+        "thread/realtime/appendText", "realtime", "ThreadRealtimeAppendTextParams",
+        "ThreadRealtimeAppendTextResponse", EXPERIMENTAL,
+    ),
+    ("thread/realtime/stop", "realtime", "ThreadRealtimeStopParams", "ThreadRealtimeStopResponse", EXPERIMENTAL),
+    (
+        "thread/realtime/listVoices", "realtime", "ThreadRealtimeListVoicesParams",
+        "ThreadRealtimeListVoicesResponse", EXPERIMENTAL,
+    ),
     ("review/start", "reviews", "ReviewStartParams", "ReviewStartResponse", STABLE),
     ("model/list", "models", "ModelListParams", "ModelListResponse", STABLE),
     ("collaborationMode/list", "models", "CollaborationModeListParams", "CollaborationModeListResponse", EXPERIMENTAL),
@@ -87,38 +100,137 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
     ("mcpServerStatus/list", "mcp", "ListMcpServerStatusParams", "ListMcpServerStatusResponse", STABLE),
     ("mcpServer/resource/read", "mcp", "McpResourceReadParams", "McpResourceReadResponse", STABLE),
     ("mcpServer/tool/call", "mcp", "McpServerToolCallParams", "McpServerToolCallResponse", STABLE),
+    (
+        "windowsSandbox/setupStart", "windows_sandbox", "WindowsSandboxSetupStartParams",
+        "WindowsSandboxSetupStartResponse", STABLE,
+    ),
     ("account/login/start", "accounts", "LoginAccountParams", "LoginAccountResponse", STABLE),
     ("account/logout", "accounts", None, "LogoutAccountResponse", STABLE),
+    ("account/rateLimits/read", "account_services", "GetAccountRateLimitsParams?", "GetAccountRateLimitsResponse", STABLE),
+    (
+        "account/sendAddCreditsNudgeEmail", "account_services", "SendAddCreditsNudgeEmailParams",
+        "SendAddCreditsNudgeEmailResponse", STABLE,
+    ),
     ("config/read", "config", "ConfigReadParams", "ConfigReadResponse", STABLE),
     ("configRequirements/read", "config", None, "ConfigRequirementsReadResponse", STABLE),
     ("account/read", "accounts", "GetAccountParams", "GetAccountResponse", STABLE),
     ("getConversationSummary", "conversations", "GetConversationSummaryParams", "GetConversationSummaryResponse", STABLE),
     ("getAuthStatus", "accounts", "GetAuthStatusParams", "GetAuthStatusResponse", STABLE),
-    ("thread/items/list", "turn_pages", "ThreadItemsListParams", "ThreadItemsListResponse", STABLE),
+    (
+        "userVerification/status", "user_verification", "UserVerificationStatusParams",
+        "UserVerificationStatusResponse", EXPERIMENTAL,
+    ),
+    (
+        "userVerification/enroll", "user_verification", "UserVerificationEnrollParams",
+        "UserVerificationEnrollResponse", EXPERIMENTAL,
+    ),
+    (
+        "userVerification/delete", "user_verification", "UserVerificationDeleteParams",
+        "UserVerificationDeleteResponse", EXPERIMENTAL,
+    ),
+    (
+        "userVerification/verify", "user_verification", "UserVerificationVerifyParams",
+        "UserVerificationVerifyResponse", EXPERIMENTAL,
+    ),
+    (
+        "userVerification/cancel", "user_verification", "UserVerificationCancelParams",
+        "UserVerificationCancelResponse", EXPERIMENTAL,
+    ),
     ("thread/delete", "removal", "ThreadDeleteParams", "ThreadDeleteResponse", STABLE),
-    ("thread/revert", "removal", "ThreadRevertParams", "ThreadRevertResponse", STABLE),
     ("thread/goal/set", "goals", "ThreadGoalSetParams", "ThreadGoalSetResponse", STABLE),
     ("thread/goal/get", "goals", "ThreadGoalGetParams", "ThreadGoalGetResponse", STABLE),
     ("thread/goal/clear", "goals", "ThreadGoalClearParams", "ThreadGoalClearResponse", STABLE),
     ("thread/section/move", "sections", "ThreadSectionMoveParams", "ThreadSectionMoveResponse", STABLE),
-    ("threadSection/list", "sections", "ThreadSectionListParams", "ThreadSectionListResponse", STABLE),
-    ("threadSection/create", "sections", "ThreadSectionCreateParams", "ThreadSectionCreateResponse", STABLE),
-    ("threadSection/update", "sections", "ThreadSectionUpdateParams", "ThreadSectionUpdateResponse", STABLE),
-    ("threadSection/delete", "sections", "ThreadSectionDeleteParams", "ThreadSectionDeleteResponse", STABLE),
-    (
-        "thread/readState/update", "read_states", "ThreadReadStateUpdateParams",
-        "ThreadReadStateUpdateResponse", EXPERIMENTAL,
-    ),
     (
         "thread/settings/update", "thread_settings", "ThreadSettingsUpdateParams",
         "ThreadSettingsUpdateResponse", EXPERIMENTAL,
     ),
+    (
+        "thread/backgroundTerminals/list", "thread_changes", "ThreadBackgroundTerminalsListParams",
+        "ThreadBackgroundTerminalsListResponse", EXPERIMENTAL,
+    ),
+    (
+        "thread/backgroundTerminals/terminate", "thread_changes", "ThreadBackgroundTerminalsTerminateParams",
+        "ThreadBackgroundTerminalsTerminateResponse", EXPERIMENTAL,
+    ),
+    ("thread/revert", "removal", "ThreadRevertParams", "ThreadRevertResponse", STABLE),
+    ("threadSection/list", "sections", "ThreadSectionListParams", "ThreadSectionListResponse", STABLE),
+    ("threadSection/create", "sections", "ThreadSectionCreateParams", "ThreadSectionCreateResponse", STABLE),
+    ("threadSection/update", "sections", "ThreadSectionUpdateParams", "ThreadSectionUpdateResponse", STABLE),
+    ("threadSection/delete", "sections", "ThreadSectionDeleteParams", "ThreadSectionDeleteResponse", STABLE),
     ("thread/search", "search", "ThreadSearchParams", "ThreadSearchResponse", EXPERIMENTAL),
     (
         "thread/searchOccurrences", "search", "ThreadSearchOccurrencesParams",
         "ThreadSearchOccurrencesResponse", EXPERIMENTAL,
     ),
+    (
+        "thread/readState/update", "read_states", "ThreadReadStateUpdateParams",
+        "ThreadReadStateUpdateResponse", EXPERIMENTAL,
+    ),
+    ("thread/items/list", "turn_pages", "ThreadItemsListParams", "ThreadItemsListResponse", STABLE),
     ("hooks/list", "hooks", "HooksListParams", "HooksListResponse", STABLE),
+    ("app/read", "apps", "AppsReadParams", "AppsReadResponse", STABLE),
+    ("app/installed", "apps", "AppsInstalledParams", "AppsInstalledResponse", STABLE),
+    (
+        "thread/realtime/appendSpeech", "realtime", "ThreadRealtimeAppendSpeechParams",
+        "ThreadRealtimeAppendSpeechResponse", EXPERIMENTAL,
+    ),
+    ("thread/realtime/list", "realtime", "ThreadRealtimeListParams", "ThreadRealtimeListResponse", EXPERIMENTAL),
+    ("remoteControl/enable", "remote_control", "RemoteControlEnableParams?", "RemoteControlEnableResponse", EXPERIMENTAL),
+    (
+        "remoteControl/disable", "remote_control", "RemoteControlDisableParams?",
+        "RemoteControlDisableResponse", EXPERIMENTAL,
+    ),
+    ("remoteControl/status/read", "remote_control", None, "RemoteControlStatusReadResponse", EXPERIMENTAL),
+    (
+        "remoteControl/pairing/start", "remote_control", "RemoteControlPairingStartParams",
+        "RemoteControlPairingStartResponse", EXPERIMENTAL,
+    ),
+    (
+        "remoteControl/pairing/status", "remote_control", "RemoteControlPairingStatusParams",
+        "RemoteControlPairingStatusResponse", EXPERIMENTAL,
+    ),
+    (
+        "remoteControl/client/list", "remote_control", "RemoteControlClientsListParams",
+        "RemoteControlClientsListResponse", EXPERIMENTAL,
+    ),
+    (
+        "remoteControl/client/revoke", "remote_control", "RemoteControlClientsRevokeParams",
+        "RemoteControlClientsRevokeResponse", EXPERIMENTAL,
+    ),
+    (
+        "mcpServer/event/stream/start", "mcp_events", "McpServerEventStreamStartParams",
+        "McpServerEventStreamStartResponse", EXPERIMENTAL,
+    ),
+    (
+        "mcpServer/event/stream/stop", "mcp_events", "McpServerEventStreamStopParams",
+        "McpServerEventStreamStopResponse", EXPERIMENTAL,
+    ),
+    ("windowsSandbox/readiness", "windows_sandbox", None, "WindowsSandboxReadinessResponse", STABLE),
+    ("accountSession/list", "account_services", "AccountSessionsListParams", "AccountSessionsResponse", EXPERIMENTAL),
+    (
+        "accountSession/switch", "account_services", "AccountSessionsSwitchParams",
+        "AccountSessionsSwitchResponse", EXPERIMENTAL,
+    ),
+    ("account/securitySetup/read", "account_services", None, "GetAccountSecuritySetupResponse", STABLE),
+    (
+        "account/rateLimitResetCredit/consume", "account_services", "ConsumeAccountRateLimitResetCreditParams",
+        "ConsumeAccountRateLimitResetCreditResponse", STABLE,
+    ),
+    ("account/usage/read", "account_services", "GetAccountTokenUsageParams?", "GetAccountTokenUsageResponse", STABLE),
+    ("account/workspaceMessages/read", "account_services", None, "GetWorkspaceMessagesResponse", STABLE),
+    (
+        "thread/settings/update", "thread_settings", "ThreadSettingsUpdateParams",
+        "ThreadSettingsUpdateResponse", EXPERIMENTAL,
+    ),
+    ("thread/start", "threads", "ThreadStartParams", "ThreadStartResponse", STABLE),
+    ("turn/start", "turns", "TurnStartParams", "TurnStartResponse", STABLE),
+    ("thread/list", "threads", "ThreadListParams", "ThreadListResponse", STABLE),
+    ("thread/metadata/update", "thread_changes", "ThreadMetadataUpdateParams", "ThreadMetadataUpdateResponse", STABLE),
+    ("thread/fork", "threads", "ThreadForkParams", "ThreadForkResponse", STABLE),
+    ("thread/items/list", "turn_pages", "ThreadItemsListParams", "ThreadItemsListResponse", STABLE),
+    ("hooks/list", "hooks", "HooksListParams", "HooksListResponse", STABLE),
+    ("config/read", "config", "ConfigReadParams", "ConfigReadResponse", STABLE),
 )
 
 
@@ -138,7 +250,7 @@ def params_class(method: str) -> Any | None:
     entry = METHODS[method]
     if entry.params is None:
         return None
-    return getattr(import_module(f"spindle.rpc.protocol.{entry.module}"), entry.params)
+    return getattr(import_module(f"spindle.rpc.protocol.{entry.module}"), entry.params.rstrip("?"))
 
 
 @cache
@@ -162,7 +274,9 @@ def structure_params(method: str, params: object, has_params: bool = True) -> An
             return None
         raise _invalid(invalid_type(params, "unit").message)
     if not has_params or params is None:
-        raise _invalid("missing field `params`")
+        if not entry.params.endswith("?"):
+            raise _invalid("missing field `params`")
+        params = {}
     cls: Any = params_class(method)
     try:
         return structure(params, cls)

@@ -70,6 +70,7 @@ class Absolute(Path):
     """Annotates a str that must be an absolute path."""
 
 
+U16: TypeAlias = Annotated[int, Bounds("u16", 0, 2**16 - 1)]
 U32: TypeAlias = Annotated[int, Bounds("u32", 0, 2**32 - 1)]
 USize: TypeAlias = Annotated[int, Bounds("usize", 0, 2**64 - 1)]
 I32: TypeAlias = Annotated[int, Bounds("i32", -(2**31), 2**31 - 1)]

@@ -34,11 +34,21 @@ REFUSED: Final[Mapping[str, Mapping[str, tuple[object, ...]]]] = {
 HARMLESS: Final[Mapping[str, frozenset[str]]] = {
     name: frozenset(members.split())
     for name, members in {
-        "ChatgptLogin": "appBrand codexStreamlinedLogin useHostedLoginSuccessPage",
+        "AccountSessionsListParams": "refreshWorkspaceMetadata",
+        "AccountSessionsSwitchParams": "accountId allowBrowserLogin",
+        "AppsInstalledParams": "forceRefresh",
+        "AppsListParams": "forceRefetch",
+        "AppsReadParams": "includeTools",
         "ChatgptAuthTokensLogin": "accessToken chatgptAccountId chatgptPlanType",
+        "ChatgptLogin": "appBrand codexStreamlinedLogin useHostedLoginSuccessPage",
+        "ConnectionSignPayload": "nonce targetOrigin targetPath tokenExpiresAt tokenSha256Base64url",
+        "ConsumeAccountRateLimitResetCreditParams": "creditId",
+        "DeviceKeyCreateParams": "protectionPolicy",
         "DynamicToolNamespace": "description",
         "DynamicToolSpec": "deferLoading",
+        "EnrollmentSignPayload": "challengeExpiresAt challengeId deviceIdentitySha256Base64url nonce targetOrigin targetPath",
         "GetAccountParams": "refreshToken",
+        "GetAccountRateLimitsParams": "excludeResetCreditDetails supportsLunaReserve",
         "GetAuthStatusParams": "refreshToken",
         "GranularSettings": "skill_approval",
         "ImageInput": "detail",
@@ -47,10 +57,21 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "ListMcpServerStatusParams": "threadId",
         "LocalImageInput": "detail",
         "McpResourceReadParams": "_meta originCallId",
+        "McpServerEventStreamStartParams": "subscriptionId",
+        "McpServerEventStreamStopParams": "subscriptionId",
         "McpServerOauthLoginParams": "clientRegistration environmentId scopes threadId timeoutSecs",
+        "RemoteControlPairingStartParams": "manualCode",
+        "SendAddCreditsNudgeEmailParams": "creditType",
         "ThreadForkParams": "persistExtendedHistory",
         "ThreadItemsListParams": "deferOutput",
         "ThreadListParams": "currentAccountOnly includeAttachedThreads useStateDbOnly",
+        "ThreadRealtimeAudioChunk": "numChannels sampleRate samplesPerChannel",
+        "ThreadRealtimeListParams": "afterPosition eventId fromObservedAtMs requiredThroughPosition snapshotEnd toObservedAtMs",
+        "ThreadRealtimeStartParams": "outputModality backendReasoningStatus clientManagedHandoffs "
+        "codexResponseHandoffChannelPrefixes "
+        "codexResponseHandoffMode codexResponseItemPrefix codexResponsesAsItems delegationAckFiller "
+        "flushTranscriptTailOnSessionEnd includeStartupContext initialItems realtimeEndInstructions "
+        "realtimeSessionId realtimeStartInstructions voice voiceSessionId sessionId",
         "ThreadResumeParams": "persistExtendedHistory",
         "ThreadSearchParams": "currentAccountOnly includeAttachedThreads",
         "ThreadSettingsUpdateParams": "disabledPluginIds multiAgentMode",
@@ -58,10 +79,11 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "persistExtendedHistory serviceName",
         "TurnStartParams": "additionalContext clientUserMessageId cyberAccessProgram disabledPluginIds multiAgentMode "
         "parentTurnId responsesapiClientMetadataPatch rootTurnId turnTrigger",
-        "TurnSteerParams": "additionalContext clientUserMessageId responsesapiClientMetadata "
-        "responsesapiClientMetadataPatch",
+        "TurnSteerParams": "additionalContext clientUserMessageId responsesapiClientMetadata responsesapiClientMetadataPatch",
+        "WebrtcRealtimeTransport": "sdp",
     }.items()
 }
 """Harmless members. All threads of a home belong to its one account, no thread is attached to another, and there are no
-plugins. Logins of ChatGPT and of MCP servers are refused, so their members do not matter.
+plugins. Logins of ChatGPT and of MCP servers are refused, so their members do not matter. So are the methods of
+`actors/clients/methods/elsewhere.py`.
 """

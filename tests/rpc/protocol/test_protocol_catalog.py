@@ -24,7 +24,7 @@ def test_an_unknown_method_lists_the_known_ones() -> None:
     assert message.startswith(
         "Invalid request: unknown variant `initialized`, expected one of `initialize`, `thread/start`, "
     )
-    assert message.endswith("`thread/searchOccurrences`, `hooks/list`")
+    assert message.endswith(", ".join(f"`{method}`" for method in METHODS))
     assert refused("fs/readFile", {"path": "/x"}) == message.replace("`initialized`", "`fs/readFile`")
 
 
