@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from attrs import frozen
-from tests.actors.poison.poisons import LONG, POISONS, UNREADABLE, Samples, nested, put
+from tests.actors.poison.poisons import ACTING, LONG, POISONS, UNREADABLE, Samples, nested, put
 
 from spindle.actors.clients.methods import HANDLERS
 from spindle.rpc.protocol.catalog import METHODS, params_class
 
-METHOD_NAMES: Final = tuple(sorted({"initialize", *HANDLERS} - {"thread/shellCommand"}))
-"""All methods except `thread/shellCommand`, because the fuzzer must not run random commands."""
+METHOD_NAMES: Final = tuple(sorted(name for name in {"initialize", *HANDLERS} if not name.startswith(ACTING)))
 READABLE: Final = tuple(poison for name, poison in POISONS.items() if name not in UNREADABLE and poison is not LONG)
 NOT_UTF8: Final = (
     b"\xff",

@@ -10,7 +10,7 @@ import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import attrs
 import orjson
@@ -20,6 +20,8 @@ from spindle.rpc.protocol.values import loads
 
 MARK = "\u2620"
 
+ACTING: Final = ("command/exec", "externalAgentConfig/", "feedback/", "fs/", "process/", "thread/shellCommand")
+"""Methods that begin so run commands, or change files anywhere: tests must not do that at random."""
 RUNS = int(os.environ.get("SPINDLE_POISONS", "0"))
 """How many poisoned values a test tries; all of them if negative, a few seconds' worth by default."""
 SEED = int(os.environ.get("SPINDLE_SEED", "1"))
