@@ -88,3 +88,26 @@ def test_a_server_collects_garbage(tmp_path: Path) -> None:
     env = {**os.environ, "CODEX_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True, env=env)
     assert done.stdout == f"True {COLLECTING} True\n"
+
+
+def test_the_types_of_the_protocol_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "made" / "here"
+    assert run(capsys, "app-server", "generate-json-schema", "--out", str(out)) == (0, "", "")
+    stable = set(out.rglob("*.json"))
+    assert out / "v2" / "ThreadStartParams.json" in stable
+    assert run(capsys, "app-server", "generate-json-schema", "-o", str(out), "--experimental") == (0, "", "")
+    assert set(out.rglob("*.json")) > stable
+    formatter = tmp_path / "prettier"
+    formatter.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$0.seen"\n')
+    formatter.chmod(0o700)
+    assert run(capsys, "app-server", "generate-ts", "--out", str(out), "--prettier", str(formatter)) == (0, "", "")
+    assert str(out / "v2" / "ThreadStartParams.ts") in (tmp_path / "prettier.seen").read_text().splitlines()
+
+
+def test_types_that_cannot_be_written_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    code, out, errors = run(capsys, "app-server", "generate-ts", "--out", str(tmp_path / "file"))
+    assert (code, out) == (1, "")
+    assert "file" in errors
+    assert run(capsys, "app-server", "generate-ts", "--out", str(tmp_path), "--prettier", "no/such")[0] == 1
+    assert run(capsys, "app-server", "generate-ts")[0] == 2

@@ -64,6 +64,14 @@ def parser() -> argparse.ArgumentParser:
     )
     server.add_argument("--serve-relays", metavar="HOME", help=argparse.SUPPRESS)
     server.add_argument("--analytics-default-enabled", action="store_true", help=argparse.SUPPRESS)
+    inner = server.add_subparsers(dest="inner", metavar="COMMAND")
+    for name, what in (("generate-json-schema", "JSON Schema"), ("generate-ts", "TypeScript")):
+        types = inner.add_parser(name, help=f"write the protocol's types as {what}")
+        types.add_argument("-o", "--out", metavar="DIR", required=True, help="the folder to write to")
+        types.add_argument("--experimental", action="store_true", help="with what needs the experimentalApi capability")
+        if name == "generate-ts":
+            types.add_argument("-p", "--prettier", metavar="BIN", help="the program that formats the files")
+        _config_options(types, "inner")
     overview = commands.add_parser("top", help="show the runtimes of a home, their threads, and who waits for whom")
     overview.add_argument("--once", action="store_true", help="print it once, as text")
     overview.add_argument("--json", action="store_true", help="print it once, as JSON")
@@ -147,6 +155,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.command in (None, "help"):
         about = getattr(options, "about", None)
         parser().parse_args(["--help"] if about is None else [about, "--help"])
+    if options.command == "app-server" and options.inner is not None:
+        from spindle.schema_command import main as generate
+
+        prettier = getattr(options, "prettier", None)
+        sys.exit(generate(options.inner, options.out, experimental=options.experimental, prettier=prettier))
     if options.command == "app-server" and options.shared:
         if options.listen != "stdio://":
             parser().error("--shared is for standard input and output, and --listen says otherwise")

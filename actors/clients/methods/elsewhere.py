@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -99,9 +99,30 @@ switch_session = Elsewhere(invalid_request("Workspace switching requires a manag
 
 # -- voice sessions
 
-_V1: Final = ("juniper", "maple", "spruce", "ember", "vale", "breeze", "arbor", "sol", "cove")
-_V2: Final = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
-_V3: Final = (
+_V1: Final[Sequence[realtime.RealtimeVoice]] = (
+    "juniper",
+    "maple",
+    "spruce",
+    "ember",
+    "vale",
+    "breeze",
+    "arbor",
+    "sol",
+    "cove",
+)
+_V2: Final[Sequence[realtime.RealtimeVoice]] = (
+    "alloy",
+    "ash",
+    "ballad",
+    "coral",
+    "echo",
+    "sage",
+    "shimmer",
+    "verse",
+    "marin",
+    "cedar",
+)
+_V3: Final[Sequence[realtime.RealtimeVoice]] = (
     *_V1,
     *(
         "marin",
@@ -149,7 +170,7 @@ realtime_stop = Elsewhere(
 )
 realtime_voices = Elsewhere(
     lambda params: realtime.ThreadRealtimeListVoicesResponse(
-        realtime.RealtimeVoicesList("cove", "marin", list(_V1), list(_V2), list(_V3))
+        realtime.RealtimeVoicesList("cove", "marin", _V1, _V2, _V3)
     )
 )
 realtime_list = Elsewhere(lambda params: realtime.ThreadRealtimeListResponse("unsupported", (), 0, 0), check=_page)

@@ -2,12 +2,12 @@
 
 python -m tests.rpc.protocol.judging
 
-prints the table of `docs/protocol.md`.
+writes the two tables of `docs/protocol.md`: of the methods, and of their parameters.
 """
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -86,8 +86,23 @@ def judged(method: str) -> Iterator[tuple[str, str | None]]:
                 cut.append(path)
 
 
+def methods_table() -> str:
+    """The first table of `docs/protocol.md`: the methods by the module of their types; experimental ones are slanted."""
+    groups: dict[str, list[str]] = {}
+    for method in METHODS.values():
+        groups.setdefault(method.module, []).append(f"*`{method.name}`*" if method.experimental else f"`{method.name}`")
+    rows = ["| about | methods |", "| --- | --- |"]
+    for module, names in groups.items():
+        about = (import_module(f"spindle.rpc.protocol.{module}").__doc__ or "").partition("\n")[0]
+        rows.append(f"| {about} | {', '.join(names)} |")
+    return "\n".join(rows)
+
+
 def table() -> str:
-    """The table of `docs/protocol.md`: members that are served completely by their first name, all others by their path."""
+    """The second table of `docs/protocol.md`.
+
+    Members that are served completely have their first name, all others their path.
+    """
     rows = ["| method | served | refused | harmless |", "| --- | --- | --- | --- |"]
     for method in METHODS:
         found: dict[str, list[str]] = {one: [] for one in VERDICTS}
@@ -99,5 +114,15 @@ def table() -> str:
     return "\n".join(rows)
 
 
+def write(page: Path) -> None:
+    """Replace the tables of the page."""
+    text = page.read_text(encoding="utf-8")
+    for made in (methods_table(), table()):
+        start = text.index(made.partition("\n")[0] + "\n")
+        end = text.index("\n\n", start)
+        text = text[:start] + made + text[end:]
+    page.write_text(text, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    sys.stdout.write(table() + "\n")
+    write(Path(__file__).parents[3] / "docs" / "protocol.md")

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import attrs
 import pytest
-from tests.rpc.protocol.judging import FACTS, judged, members, table
+from tests.rpc.protocol.judging import FACTS, judged, members, methods_table, table
 
 import spindle
 from spindle.actors.clients.methods import HANDLERS
@@ -34,7 +34,11 @@ def test_each_member_has_a_treatment(method: str) -> None:
 
 
 def test_the_docs_have_each_treatment() -> None:
-    assert table() in DOCS.read_text(), "run `python -m tests.rpc.protocol.judging` and put what it prints into the docs"
+    assert table() in DOCS.read_text(), "run `python -m tests.rpc.protocol.judging`"
+
+
+def test_the_docs_have_each_method() -> None:
+    assert methods_table() in DOCS.read_text(), "run `python -m tests.rpc.protocol.judging`"
 
 
 def classes_of_params() -> dict[str, Any]:
