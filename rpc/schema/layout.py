@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from spindle.rpc.protocol.catalog import METHODS, Method
 from spindle.rpc.schema.json_schema import DRAFT, document, schema
@@ -227,11 +227,10 @@ def _placed(value: Any, old: Mapping[str, Shape]) -> Any:
             name = ref.rpartition("/")[2]
             return {"$ref": f"#/definitions/{'' if name in old else 'v2/'}{name}"}
         case dict():
-            members: dict[str, Any] = value
+            members = cast("Mapping[str, Any]", value)
             return {key: _placed(inner, old) for key, inner in members.items()}
         case list():
-            every: list[Any] = value
-            return [_placed(inner, old) for inner in every]
+            return [_placed(inner, old) for inner in cast("Sequence[Any]", value)]
         case _:
             return value
 
