@@ -30,6 +30,7 @@ from spindle.storage.state import StateStore
 
 if TYPE_CHECKING:
     from spindle.actors.services.telemetry import MakeExporting, Telemetry
+    from spindle.actors.services.watches import Watches
     from spindle.actors.tools.mcp.opening import ServerOpener as ServerOpening
     from spindle.actors.tools.mcp.servers import SharedServers
 
@@ -81,6 +82,14 @@ class Services:
         if self.background is None:
             return None
         return SharedServers(Contained(self.background, outlives=True), self.server_opening, client_info(self.version))
+
+    @cached_property
+    def watches(self) -> Watches:
+        """Watched files; for clients, so there is a `background`."""
+        from spindle.actors.services.watches import Watches
+
+        assert self.background is not None
+        return Watches(self.background)
 
     @cached_property
     def server_opening(self) -> ServerOpening:

@@ -72,6 +72,15 @@ _TABLE = {
     "hooks/list": ("hooks", "list_"),
     "skills/list": ("skills", "list_"),
     "skills/config/write": ("skills", "config_write"),
+    "fs/readFile": ("files", "read_file"),
+    "fs/writeFile": ("files", "write_file"),
+    "fs/createDirectory": ("files", "create_directory"),
+    "fs/getMetadata": ("files", "get_metadata"),
+    "fs/readDirectory": ("files", "read_directory"),
+    "fs/remove": ("files", "remove"),
+    "fs/copy": ("files", "copy"),
+    "fs/watch": ("files", "watch"),
+    "fs/unwatch": ("files", "unwatch"),
     "mcpServerStatus/list": ("mcp", "list_status"),
     "mcpServer/tool/call": ("mcp", "call_tool"),
     "mcpServer/resource/read": ("mcp", "read_resource"),
@@ -122,6 +131,7 @@ RELEASING = frozenset(
         "turn/interrupt",
         "thread/backgroundTerminals/clean",
         "thread/backgroundTerminals/terminate",
+        "fs/unwatch",
     }
 )
 """Methods that end or release something; they are not refused because much is under way."""

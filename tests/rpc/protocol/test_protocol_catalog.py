@@ -25,7 +25,7 @@ def test_an_unknown_method_lists_the_known_ones() -> None:
         "Invalid request: unknown variant `initialized`, expected one of `initialize`, `thread/start`, "
     )
     assert message.endswith(", ".join(f"`{method}`" for method in METHODS))
-    assert refused("fs/readFile", {"path": "/x"}) == message.replace("`initialized`", "`fs/readFile`")
+    assert refused("fs/openFile", {"path": "/x"}) == message.replace("`initialized`", "`fs/openFile`")
 
 
 @pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.params])

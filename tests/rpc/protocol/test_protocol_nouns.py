@@ -10,7 +10,7 @@ import pytest
 from spindle.rpc.protocol.converter import make_converter
 
 NOUNS = (
-    "accounts", "approvals", "config", "initialize", "items", "models", "reviews", "settings", "skills",
+    "accounts", "approvals", "config", "files", "initialize", "items", "models", "reviews", "settings", "skills",
     "thread_changes", "threads", "turns",
 )  # fmt: skip
 
@@ -23,7 +23,7 @@ NOTIFICATIONS = {
     "serverRequest/resolved", "item/mcpToolCall/progress", "account/updated", "account/rateLimits/updated",
     "item/reasoning/summaryTextDelta", "item/reasoning/summaryPartAdded", "item/reasoning/textDelta",
     "thread/compacted", "model/rerouted", "warning", "deprecationNotice", "configWarning",
-    "account/login/completed",
+    "account/login/completed", "fs/changed",
 }  # fmt: skip
 
 
