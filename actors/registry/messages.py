@@ -110,6 +110,11 @@ class ReloadServers(Urgent):
 
 
 @frozen
+class ReloadConfig(Urgent):
+    """Every loaded thread reads the configuration again before its next turn, with its MCP servers."""
+
+
+@frozen
 class Started(Urgent):
     """From a thread: it is loaded, and something waits for that."""
 
@@ -176,6 +181,7 @@ Message = (
     | ListLoaded
     | LeaveAll
     | ReloadServers
+    | ReloadConfig
     | Started
     | Retire
     | End

@@ -36,6 +36,7 @@ from spindle.actors.registry.messages import (
     Look,
     Message,
     Occupying,
+    ReloadConfig,
     ReloadServers,
     Resume,
     Retire,
@@ -266,6 +267,9 @@ class Registry(Actor):
             case ReloadServers():
                 for actor in self._actors.values():
                     actor.parts.servers.reload()
+            case ReloadConfig():
+                for actor in self._actors.values():
+                    actor.parts.reloading.mark()
             case Started(thread_id, generation):
                 self._parked.discard(thread_id)
                 return self._apply(thread_id, self._table.started(thread_id, generation))

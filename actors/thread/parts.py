@@ -7,6 +7,7 @@ from spindle.actors.thread.agents.parent import ThreadAgents
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.joining import Joining
 from spindle.actors.thread.recording import Recording
+from spindle.actors.thread.reloading import Reloading
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.queue import TurnQueue
@@ -22,5 +23,6 @@ class Parts:
         self.agents = ThreadAgents(core, self.membership)
         self.servers = ThreadServers(core, self.membership)
         self.tools = ThreadTools(core, self.servers, self.agents)
-        self.turns = TurnQueue(core, self.recording, self.tools, self.servers, self.membership)
+        self.reloading = Reloading(core, self.servers)
+        self.turns = TurnQueue(core, self.recording, self.tools, self.servers, self.membership, self.reloading)
         self.joining = Joining(core, self.membership, self.agents, self.servers)

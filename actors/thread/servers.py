@@ -22,7 +22,7 @@ from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.turns import WarningNotification
 from spindle.rpc.protocol.values import loads
-from spindle.storage.config import Config, ConfigError
+from spindle.storage.config import ConfigError
 from spindle.storage.config.mcp_servers import approve_tool
 from spindle.storage.rollout.records import Entry
 
@@ -100,7 +100,7 @@ class ThreadServers:
         thread, services = self._thread, self._thread.services
         try:
             config = await trio.to_thread.run_sync(
-                lambda: configure(services, thread.state.settings.cwd, _overrides(thread.state.config)),
+                lambda: configure(services, thread.state.settings.cwd, thread.state.config.flags),
                 abandon_on_cancel=True,
             )
         except (ConfigError, OSError) as error:
@@ -218,12 +218,6 @@ class ThreadServers:
 def _load() -> None:
     for name in ("server_process", "opening", "servers", "tools"):
         import_module(f"spindle.actors.tools.mcp.{name}")
-
-
-def _overrides(config: Config) -> dict[str, Any]:
-    """The overrides of the request that loaded the thread."""
-    flags = [layer.config for layer in config.layers if layer.source["type"] == "sessionFlags"]
-    return dict(flags[0]) if flags else {}
 
 
 @frozen

@@ -121,6 +121,8 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
         "SendAddCreditsNudgeEmailResponse", STABLE,
     ),
     ("config/read", "config", "ConfigReadParams", "ConfigReadResponse", STABLE),
+    ("config/value/write", "config", "ConfigValueWriteParams", "ConfigWriteResponse", STABLE),
+    ("config/batchWrite", "config", "ConfigBatchWriteParams", "ConfigWriteResponse", STABLE),
     ("configRequirements/read", "config", None, "ConfigRequirementsReadResponse", STABLE),
     ("account/read", "accounts", "GetAccountParams", "GetAccountResponse", STABLE),
     ("getConversationSummary", "conversations", "GetConversationSummaryParams", "GetConversationSummaryResponse", STABLE),

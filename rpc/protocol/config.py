@@ -1,7 +1,7 @@
 """The configuration as clients read it: the merged settings and their layers."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 from attrs import field
 
@@ -43,6 +43,65 @@ class ConfigReadResponse:
     config: JsonObject
     origins: Mapping[str, ConfigLayerMetadata]
     layers: Sequence[ConfigLayer] | None = None
+
+
+MergeStrategy: TypeAlias = Literal["replace", "upsert"]
+"""`upsert` merges a table into the one that is there; all else is replaced."""
+
+
+@frozen
+class ConfigValueWriteParams:
+    """Parameters of config/value/write. A null `value` removes the key; `expected_version` is that of the user's layer."""
+
+    key_path: str
+    value: object
+    merge_strategy: MergeStrategy
+    file_path: PathName | None = None
+    expected_version: str | None = None
+
+
+@frozen
+class ConfigEdit:
+    """One edit, as of config/value/write."""
+
+    key_path: str
+    value: object
+    merge_strategy: MergeStrategy
+
+
+@frozen
+class ConfigBatchWriteParams:
+    """Parameters of config/batchWrite: all edits, or none.
+
+    With `reload_user_config` loaded threads use the new configuration from their next turn.
+    """
+
+    edits: Sequence[ConfigEdit]
+    file_path: PathName | None = None
+    expected_version: str | None = None
+    reload_user_config: bool = False
+
+
+WriteStatus: TypeAlias = Literal["ok", "okOverridden"]
+
+
+@frozen
+class OverriddenMetadata:
+    """The stronger layer that overrides a written value, and the value that counts."""
+
+    message: str
+    overriding_layer: ConfigLayerMetadata
+    effective_value: object
+
+
+@frozen
+class ConfigWriteResponse:
+    """The file was written; `version` is its new one."""
+
+    status: WriteStatus
+    version: str
+    file_path: str
+    overridden_metadata: OverriddenMetadata | None = None
 
 
 @frozen

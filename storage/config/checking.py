@@ -19,7 +19,9 @@ def faults(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
         for name, value in _members(config.get(key)):
             if not isinstance(value, dict):
                 yield (key, name), f"invalid type: {describe(value)}, expected a map"
+    yield from _features(config.get("features"), ())
     for name, profile in _tables(config.get("profiles")):
+        yield from _features(profile.get("features"), ("profiles", name))
         yield from _table(profile, PROFILE, ("profiles", name))
         yield from _approval(profile, ("profiles", name))
     for name, provider in _tables(config.get("model_providers")):
@@ -80,6 +82,12 @@ def _table(
             yield (*at, *keys), f"invalid type: {describe(value)}, expected {_NAMES[kind]}"
         elif isinstance(value, int) and value < 0:
             yield (*at, *keys), f"invalid value: integer `{value}`, expected one that is not negative"
+
+
+def _features(features: object, at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    for name, value in _members(features):
+        if not isinstance(value, bool | dict):
+            yield (*at, "features", name), f"invalid type: {describe(value)}, expected a boolean"
 
 
 def _approval(table: Mapping[str, Any], at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:

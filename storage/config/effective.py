@@ -139,6 +139,11 @@ class Config:
         value = self.table("tools").get(name)
         return (cast("dict[str, object]", value).get("enabled") if isinstance(value, dict) else value) is not False
 
+    @property
+    def flags(self) -> Mapping[str, Any]:
+        """The overrides of the command line and of the request."""
+        return next((layer.config for layer in self.layers if layer.source["type"] == "sessionFlags"), {})
+
     def table(self, key: str) -> Mapping[str, Any]:
         """A table of the settings, empty if it is not set."""
         value: object = self.raw.get(key)

@@ -25,10 +25,11 @@ from spindle.rpc.protocol.shapes import USize
 from spindle.rpc.protocol.values import loads
 from spindle.storage.config.approvals import pinned
 from spindle.storage.config.effective import Config
-from spindle.storage.config.layers import Layer, merge
+from spindle.storage.config.layers import Layer
 from spindle.storage.config.notes import MOST, Note, Place
 from spindle.storage.config.programs import Pinned, ProjectProgram, hash_of
 from spindle.storage.config.project import BELOW, Project
+from spindle.storage.config.tables import merge
 from spindle.storage.outside import TEXT, read_file
 
 DEFAULT_TIMEOUT: Final = 600

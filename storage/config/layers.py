@@ -12,6 +12,7 @@ from spindle.rpc.lenient import mapping
 from spindle.rpc.protocol.values import fault
 from spindle.storage.config.config_error import ConfigError
 from spindle.storage.config.programs import hash_of
+from spindle.storage.config.tables import merge
 from spindle.storage.outside import planted
 
 if TYPE_CHECKING:
@@ -42,18 +43,6 @@ class Layer:
     def metadata(self) -> Mapping[str, Any]:
         """Name and version, as in `origins`."""
         return {"name": self.source, "version": self.version}
-
-
-def merge(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge tables key by key; other values of the stronger one replace those of the weaker one."""
-    merged = dict(weaker)
-    for key, value in stronger.items():
-        old: Any = merged.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            merged[key] = merge(cast("dict[str, Any]", old), cast("dict[str, Any]", value))
-        else:
-            merged[key] = value
-    return merged
 
 
 def merge_layers(layers: Sequence[Layer]) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from spindle.storage.config.layers import (
     Layer,
     Trust,
     folders_up,
-    merge,
     merge_layers,
     nest,
     project_root,
@@ -32,6 +31,7 @@ from spindle.storage.config.model_catalog import Catalog, CatalogFiles
 from spindle.storage.config.notes import Note, notes
 from spindle.storage.config.providers import not_found, profile_not_found, providers, unusable
 from spindle.storage.config.requirements import Requirements, requirements
+from spindle.storage.config.tables import merge
 from spindle.storage.config.texts import FILES, TextFiles
 from spindle.storage.config.toml import find_key, find_value, parse_file
 from spindle.storage.home import Home
@@ -118,7 +118,7 @@ class ConfigLoader:
         """
         demanded = self.requirements()
         flags = nest([*self.overrides, *overrides])
-        session = [Layer({"type": "sessionFlags"}, flags)] if flags else []
+        session = _session(flags)
         below = self._below()
         projects, trust = self._projects(cwd, merge_layers([*session, *below]))
         layers = [*session, *projects, *below]
@@ -133,9 +133,13 @@ class ConfigLoader:
             self._latest = latest
         return latest
 
+    def layers(self) -> Sequence[Layer]:
+        """The layers outside of any project, strongest first, whether they are valid or not. Raises ConfigError, OSError."""
+        return [*_session(nest(self.overrides)), *self._below()]
+
     def root(self, cwd: Path) -> Path:
         """The root folder of the project that contains `cwd`. Raises ConfigError, OSError."""
-        return _root(cwd, merge_layers([Layer({"type": "sessionFlags"}, nest(self.overrides)), *self._below()]))
+        return _root(cwd, merge_layers(self.layers()))
 
     def read(self, file: Path) -> Mapping[str, Any]:
         """The whole content of a configuration file, whether it counts or not. Raises ConfigError, OSError."""
@@ -349,6 +353,10 @@ class ConfigLoader:
 def load(home: Home, cwd: Path | None = None, overrides: Sequence[tuple[str, Any]] = ()) -> Config:
     """`ConfigLoader.load` for a single use."""
     return ConfigLoader(home).load(cwd, overrides)
+
+
+def _session(flags: Mapping[str, Any]) -> list[Layer]:
+    return [Layer({"type": "sessionFlags"}, flags)] if flags else []
 
 
 def _root(cwd: Path, settings: Mapping[str, Any]) -> Path:

@@ -99,7 +99,7 @@ def test_a_value_is_set_however_the_file_is_written(tmp_path, text):
     assert ("# mine" in path.read_text()) == ("# mine" in text)
 
 
-@pytest.mark.parametrize(("text", "reason"), [("hooks = 1\n", r"`hooks\.state\."), ("[broken", "Unexpected end of file")])
+@pytest.mark.parametrize(("text", "reason"), [("hooks = 1\n", "non-table parent: `hooks` is"), ("[broken", ":1:8: ")])
 def test_a_file_that_cannot_have_the_value_is_not_changed(tmp_path, text, reason):
     path = tmp_path / "config.toml"
     path.write_text(text)
@@ -112,6 +112,6 @@ def test_if_a_value_cannot_be_set_the_error_says_what_to_write(tmp_path, monkeyp
     path = tmp_path / "config.toml"
     path.write_text("hooks = { Stop = [] }\n")  # a table at the end would declare it twice
     monkeypatch.setattr("spindle.storage.config.editing._in_place", lambda *_: "hooks = { }")
-    with pytest.raises(ConfigError, match=r'by a program; set in its table \["hooks"."state"\]: "k" = "new"'):
+    with pytest.raises(ConfigError, match=r'cannot change; set `hooks.state = {k = "new"}` yourself'):
         set_values(path, {("hooks", "state", "k"): "new"})
     assert path.read_text() == "hooks = { Stop = [] }\n"

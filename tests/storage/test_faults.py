@@ -25,6 +25,8 @@ from spindle.storage.config import ConfigError, ConfigLoader
 from spindle.storage.config.editing import edit
 from spindle.storage.config.hooks import hook_config
 from spindle.storage.config.trusting import approve, proposals
+from spindle.storage.config.writing import Edit
+from spindle.storage.config.writing import write as write_values
 from spindle.storage.credentials import CredentialStore
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
@@ -272,6 +274,11 @@ USES = {
     "reverting": Use(lambda home: stored(home, paginated=True), revert, reverted, (UnknownTurn,)),
     "a setting": Use(
         old_config, set_model, lambda home: home.config_file.read_text() == '# mine\nmodel = "new"\n'
+    ),
+    "a written value": Use(
+        old_config,
+        lambda home: write_values(ConfigLoader(home), [Edit(("model",), "new")]),
+        lambda home: home.config_file.read_text() == '# mine\nmodel = "new"\n',
     ),
     "a first setting": Use(empty_home, set_model, lambda home: home.config_file.read_text() == 'model = "new"\n'),
     "approving a project": Use(project, lambda home: approve_project(home, "project"), approved),

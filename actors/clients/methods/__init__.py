@@ -68,6 +68,8 @@ _TABLE = {
     "account/logout": ("accounts", "logout"),
     "getAuthStatus": ("accounts", "auth_status"),
     "config/read": ("config", "read"),
+    "config/value/write": ("config", "write_value"),
+    "config/batchWrite": ("config", "write_batch"),
     "configRequirements/read": ("config", "requirements"),
     "hooks/list": ("hooks", "list_"),
     "skills/list": ("skills", "list_"),

@@ -20,6 +20,7 @@ from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import Compact, InterruptTurn, RevertTurns, Review, RunScript, StartTurn, SteerTurn
 from spindle.actors.thread.recording import Recording
+from spindle.actors.thread.reloading import Reloading
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.live import LiveTurn
@@ -54,12 +55,14 @@ class TurnQueue:
         tools: ThreadTools,
         servers: ThreadServers,
         membership: Membership,
+        reloading: Reloading,
     ) -> None:
         self._thread = thread
         self._recording = recording
         self._tools = tools
         self._servers = servers
         self._membership = membership
+        self._reloading = reloading
         self.waiting: list[StartTurn | Compact | Review | RunScript] = []  # few; an empty deque takes 760 bytes
         """Requests for turns that wait for the end of the running one, oldest first."""
         self.reverting: list[RevertTurns] = []
@@ -73,6 +76,8 @@ class TurnQueue:
         """
         thread = self._thread
         state = thread.state
+        if thread.turn is None:
+            await self._reloading.settled()
         settings = changed(evolve(state.settings, **message.bounds), message.params, state.config, thread.services.cwd)
         check(settings, state.config.requirements)
         given = None

@@ -28,6 +28,7 @@ from spindle.actors.registry.messages import (
     LoadedOrStored,
     Look,
     Occupying,
+    ReloadConfig,
     ReloadServers,
     Resume,
     Retire,
@@ -141,6 +142,7 @@ class Scene:
             ListLoaded: lambda: ListLoaded(reply=reply),
             LeaveAll: lambda: LeaveAll(self.member),
             ReloadServers: lambda: ReloadServers(),
+            ReloadConfig: lambda: ReloadConfig(),
             Started: lambda: Started(self.id, generation),
             Retire: lambda: Retire(self.id, generation, 10**6),
             End: lambda: End(self.id),
@@ -221,7 +223,7 @@ async def test_what_a_request_comes_to_in_each_phase(scene, kind, phase):
 
 
 LOADED = {"starting": True, "live": True}
-QUIET = [LeaveAll, ReloadServers, Started, Retire, End, ListLoaded]
+QUIET = [LeaveAll, ReloadServers, ReloadConfig, Started, Retire, End, ListLoaded]
 AFTER = {
     # the phase right after it, where that is another one
     (Started, "starting"): "live",
