@@ -59,6 +59,8 @@ class Services:
     """That of `[otel]`, once a thread has it."""
     notices: Notices = field(factory=Notices)
     questions: Questions = field(factory=Questions)
+    switched_features: dict[str, bool] = field(factory=dict[str, bool])
+    """What clients have switched for the life of this process; weaker than the configuration."""
     skills: SkillCatalog = field(default=Factory(lambda self: SkillCatalog(self.home), takes_self=True))
     indexing: Indexing = field(default=Factory(lambda self: Indexing(self.home), takes_self=True))
     state: StateStore = field(default=Factory(lambda self: StateStore(self.home), takes_self=True))

@@ -41,9 +41,16 @@ def check(settings: Settings, demanded: Requirements) -> None:
 
 def required_mode(settings: Settings) -> str:
     """The strictest `sandbox_mode` that grants what the settings grant."""
-    if settings.profile is None:
-        return mode_name(settings.sandbox)
-    written = [_path(entry) for entry in _entries(settings.profile) if entry.get("access") == "write"]
+    return mode_name(settings.sandbox) if settings.profile is None else _mode_of(settings.profile)
+
+
+def allows_profile(profile: PermissionProfile, demanded: Requirements) -> bool:
+    """Whether a thread may have the permission profile."""
+    return demanded.sandbox_modes is None or _mode_of(profile) in demanded.sandbox_modes
+
+
+def _mode_of(profile: PermissionProfile) -> str:
+    written = [_path(entry) for entry in _entries(profile) if entry.get("access") == "write"]
     if any((path.get("type") == "path" and path.get("path") == "/") or _kind(path) == "root" for path in written):
         return "danger-full-access"
     return "workspace-write" if written else "read-only"

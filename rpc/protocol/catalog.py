@@ -102,6 +102,14 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
     ),
     ("review/start", "reviews", "ReviewStartParams", "ReviewStartResponse", STABLE),
     ("model/list", "models", "ModelListParams", "ModelListResponse", STABLE),
+    (
+        "experimentalFeature/list", "features", "ExperimentalFeatureListParams",
+        "ExperimentalFeatureListResponse", STABLE,
+    ),
+    (
+        "experimentalFeature/enablement/set", "features", "ExperimentalFeatureEnablementSetParams",
+        "ExperimentalFeatureEnablementSetResponse", STABLE,
+    ),
     ("collaborationMode/list", "models", "CollaborationModeListParams", "CollaborationModeListResponse", EXPERIMENTAL),
     ("mock/experimentalMethod", "models", "MockExperimentalMethodParams", "MockExperimentalMethodResponse", EXPERIMENTAL),
     ("mcpServer/oauth/login", "mcp", "McpServerOauthLoginParams", "McpServerOauthLoginResponse", STABLE),
@@ -187,6 +195,20 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
         "ThreadRealtimeAppendSpeechResponse", EXPERIMENTAL,
     ),
     ("thread/realtime/list", "realtime", "ThreadRealtimeListParams", "ThreadRealtimeListResponse", EXPERIMENTAL),
+    ("modelProvider/list", "model_providers", "ModelProviderListParams", "ModelProviderListResponse", STABLE),
+    (
+        "modelProvider/config/write", "model_providers", "ModelProviderConfigWriteParams",
+        "ModelProviderConfigWriteResponse", STABLE,
+    ),
+    ("modelProvider/default/set", "config", "ModelProviderDefaultSetParams", "ConfigWriteResponse", STABLE),
+    (
+        "modelProvider/capabilities/read", "model_providers", "ModelProviderCapabilitiesReadParams",
+        "ModelProviderCapabilitiesReadResponse", STABLE,
+    ),
+    (
+        "permissionProfile/list", "permission_profiles", "PermissionProfileListParams",
+        "PermissionProfileListResponse", STABLE,
+    ),
     ("remoteControl/enable", "remote_control", "RemoteControlEnableParams?", "RemoteControlEnableResponse", EXPERIMENTAL),
     (
         "remoteControl/disable", "remote_control", "RemoteControlDisableParams?",

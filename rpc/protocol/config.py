@@ -82,6 +82,13 @@ class ConfigBatchWriteParams:
     reload_user_config: bool = False
 
 
+@frozen
+class ModelProviderDefaultSetParams:
+    """Parameters of modelProvider/default/set."""
+
+    provider_id: str
+
+
 WriteStatus: TypeAlias = Literal["ok", "okOverridden"]
 
 

@@ -1,7 +1,6 @@
 """The configuration: config.toml of home, system and trusted projects, with profiles, overrides and providers."""
 
 from spindle.storage.config.config_error import ConfigError
-from spindle.storage.config.config_read import config_read
 from spindle.storage.config.effective import Config, WorkspaceWrite
 from spindle.storage.config.layers import Layer, Trust
 from spindle.storage.config.loader import ConfigLoader, load
@@ -16,7 +15,6 @@ __all__ = [
     "McpServerConfig",
     "Trust",
     "WorkspaceWrite",
-    "config_read",
     "load",
     "parse_override",
 ]

@@ -1,9 +1,9 @@
-"""The types of the known keys, and the keys that config/read always shows.
+"""The types of the known keys.
 
 The names are those of Codex's config.toml; `OWN` has Spindle's own keys.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 # A type, or the valid strings.
@@ -130,123 +130,3 @@ PROVIDER: Final[Mapping[str, Kind]] = {
 }
 
 AGENT_ROLE: Final[Mapping[str, Kind]] = {"description": str, "config_file": str, "nickname_candidates": list}
-
-# Keys that config/read shows as null when unset, in the order for clients.
-SHOWN: Final[Sequence[str]] = (
-    "model",
-    "review_model",
-    "model_context_window",
-    "model_auto_compact_token_limit",
-    "model_provider",
-    "approval_policy",
-    "approvals_reviewer",
-    "sandbox_mode",
-    "sandbox_workspace_write",
-    "forced_chatgpt_workspace_id",
-    "forced_login_method",
-    "web_search",
-    "tools",
-    "profile",
-    "profiles",
-    "instructions",
-    "developer_instructions",
-    "compact_prompt",
-    "model_reasoning_effort",
-    "model_reasoning_summary",
-    "model_verbosity",
-    "service_tier",
-    "analytics",
-    "apps",
-    "agents",
-    "allow_login_shell",
-    "audio",
-    "auto_review",
-    "background_terminal_max_timeout",
-    "chatgpt_base_url",
-    "check_for_update_on_startup",
-    "cli_auth_credentials_store",
-    "commit_attribution",
-    "default_permissions",
-    "disable_paste_burst",
-    "features",
-    "feedback",
-    "file_opener",
-    "ghost_snapshot",
-    "hide_agent_reasoning",
-    "history",
-    "hooks",
-    "include_apps_instructions",
-    "include_environment_context",
-    "include_permissions_instructions",
-    "log_dir",
-    "marketplaces",
-    "mcp_oauth_callback_port",
-    "mcp_oauth_callback_url",
-    "mcp_oauth_credentials_store",
-    "mcp_servers",
-    "memories",
-    "model_catalog_json",
-    "model_instructions_file",
-    "model_providers",
-    "model_supports_reasoning_summaries",
-    "notice",
-    "notify",
-    "openai_base_url",
-    "oss_provider",
-    "otel",
-    "permissions",
-    "personality",
-    "plan_mode_reasoning_effort",
-    "plugins",
-    "project_doc_fallback_filenames",
-    "project_doc_max_bytes",
-    "project_root_markers",
-    "projects",
-    "realtime",
-    "shell_environment_policy",
-    "show_raw_agent_reasoning",
-    "skills",
-    "sqlite_home",
-    "suppress_unstable_features_warning",
-    "tool_output_token_limit",
-    "tool_suggest",
-    "tui",
-    "windows",
-    "zsh_path",
-)
-
-# The values that config/read shows for missing members of a set table, of each profile and of each provider.
-SHOWN_WORKSPACE_WRITE: Final[Mapping[str, object]] = {
-    "writable_roots": (),
-    "network_access": False,
-    "exclude_tmpdir_env_var": False,
-    "exclude_slash_tmp": False,
-}
-SHOWN_PROFILE: Final[Sequence[str]] = (
-    "model",
-    "model_provider",
-    "approval_policy",
-    "approvals_reviewer",
-    "service_tier",
-    "model_reasoning_effort",
-    "model_reasoning_summary",
-    "model_verbosity",
-    "web_search",
-    "tools",
-    "chatgpt_base_url",
-)
-SHOWN_PROVIDER: Final[Mapping[str, object]] = {
-    "name": None,
-    "base_url": None,
-    "env_key": None,
-    "env_key_instructions": None,
-    "experimental_bearer_token": None,
-    "wire_api": "responses",
-    "query_params": None,
-    "http_headers": None,
-    "env_http_headers": None,
-    "request_max_retries": None,
-    "stream_max_retries": None,
-    "stream_idle_timeout_ms": None,
-    "requires_openai_auth": False,
-}

@@ -25,7 +25,7 @@ _PATTERN: Final = frozenset("*?[]")
 _KINDS: Final = {":workspace_roots": "project_roots"}
 """Special names whose kind is not the name without its colon."""
 _OPEN: Final = (("current_working_directory", "write"), ("slash_tmp", "write"), ("tmpdir", "write"))
-_BUILT_IN: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
+BUILT_IN: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     ":read-only": (("root", "read"),),
     ":workspace": (("root", "read"), *_OPEN),
     ":danger-full-access": (("root", "write"),),
@@ -51,7 +51,7 @@ def chosen(raw: Mapping[str, Any], layers: Sequence[Layer]) -> Mapping[str, Any]
 
 def named(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The profile of this name. Raises ConfigError."""
-    if (built_in := _BUILT_IN.get(name)) is not None:
+    if (built_in := BUILT_IN.get(name)) is not None:
         entries = [
             {"path": {"type": "special", "value": {"kind": kind}}, "access": access} for kind, access in built_in
         ]

@@ -6,7 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from spindle.storage.config import ConfigLoader, config_read
+from spindle.storage.config import ConfigLoader
+from spindle.storage.config.config_read import config_read
 from spindle.storage.home import Home
 
 TEXT = """model = "m"
@@ -64,6 +65,26 @@ def test_tables_are_filled_up(home: Home) -> None:
         "exclude_tmpdir_env_var": False,
         "exclude_slash_tmp": False,
     }
+
+
+def test_tables_are_filled_with_defaults(home: Home) -> None:
+    home.config_file.write_text(
+        f'{TEXT}[model_providers.mine.auth]\ncommand = "c"\n[mcp_servers.one]\ncommand = "x"\n[mcp_servers.two]\nurl = "http://x"\n'
+        "[features]\napps = false\n[history]\n"
+    )
+    config = read(home)["config"]
+    assert config["mcp_servers"]["one"] == {
+        "command": "x", "args": [], "enabled": True, "tool_timeout_sec": None, "environment_id": "local",
+    }  # fmt: skip
+    assert "args" not in config["mcp_servers"]["two"]
+    auth = config["model_providers"]["mine"]["auth"]
+    assert (auth["command"], auth["timeout_ms"], auth["refresh_interval_ms"]) == ("c", 5000, 300_000)
+    assert config["model_providers"]["mine"]["supports_websockets"] is False
+    assert config["shell_environment_policy"]["inherit"] is None
+    assert config["history"]["persistence"] == "save-all"
+    features = config["features"]
+    assert (features["apps"], features["plugins"], features["memories"]) == (False, True, False)
+    assert "features.plugins" not in read(home)["origins"]
 
 
 def test_a_chosen_profile_is_not_mixed_in(home: Home) -> None:

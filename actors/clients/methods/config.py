@@ -20,7 +20,8 @@ from spindle.rpc.protocol.config import (
     ConfigValueWriteParams,
 )
 from spindle.rpc.protocol.errors import internal_error
-from spindle.storage.config import ConfigError, config_read
+from spindle.storage.config import ConfigError
+from spindle.storage.config.config_read import config_read
 from spindle.storage.config.writing import Written, check_file, write
 
 if TYPE_CHECKING:
@@ -33,10 +34,11 @@ def read(caller: Caller, params: ConfigReadParams, reply: Reply[Any]) -> None:
     cwd = Path(caller.cwd, params.cwd) if params.cwd is not None else None
 
     async def work() -> object:
+        def find() -> object:
+            return config_read(services.config.load(cwd), params.include_layers, services.switched_features)
+
         try:
-            return await trio.to_thread.run_sync(
-                lambda: config_read(services.config.load(cwd), params.include_layers), abandon_on_cancel=True
-            )
+            return await trio.to_thread.run_sync(find, abandon_on_cancel=True)
         except (ConfigError, OSError) as error:
             raise internal_error(f"failed to read configuration: {error}") from error
 

@@ -22,6 +22,7 @@ from spindle.rpc.protocol.models import (
     ModelListResponse,
     ReasoningEffortOption,
 )
+from spindle.rpc.protocol.pages import page_of
 from spindle.storage.config.providers import not_found
 
 if TYPE_CHECKING:
@@ -50,16 +51,8 @@ def _page(known: Sequence[ModelInfo], params: ModelListParams) -> ModelListRespo
     usable = [model for model in known if model.with_key]
     default = next((model for model in usable if not model.hidden), None)
     rows = [model for model in usable if params.include_hidden or not model.hidden]
-    offset = 0
-    if params.cursor is not None:
-        if not (params.cursor.isascii() and params.cursor.isdecimal()):
-            raise invalid_request(f"invalid cursor: {params.cursor}")
-        offset = int(params.cursor)
-        if offset > len(rows):
-            raise invalid_request(f"cursor {offset} exceeds total models {len(rows)}")
-    end = len(rows) if params.limit is None else offset + max(1, params.limit)
-    page = [_row(model, is_default=model is default) for model in rows[offset:end]]
-    return ModelListResponse(page, str(end) if end < len(rows) else None)
+    page, cursor = page_of(rows, params.cursor, params.limit, "models")
+    return ModelListResponse([_row(model, is_default=model is default) for model in page], cursor)
 
 
 def _row(info: ModelInfo, *, is_default: bool) -> Model:

@@ -14,7 +14,7 @@ from spindle.actors.tools.mcp.servers import McpServers, UnknownServer
 from spindle.rpc.mcp.mcp_errors import McpError
 from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.converter import encode
-from spindle.rpc.protocol.errors import internal_error, invalid_request
+from spindle.rpc.protocol.errors import internal_error
 from spindle.rpc.protocol.mcp import (
     ListMcpServerStatusParams,
     ListMcpServerStatusResponse,
@@ -24,6 +24,7 @@ from spindle.rpc.protocol.mcp import (
     McpServerToolCallParams,
     McpServerToolCallResponse,
 )
+from spindle.rpc.protocol.pages import page_of
 from spindle.storage.config import McpServerConfig
 
 Configs = Mapping[str, McpServerConfig]
@@ -37,9 +38,8 @@ async def list_status(
     A server that fails to start has empty lists. Raises RpcError for an invalid cursor.
     """
     names = sorted(name for name in configs if params.server_name in (None, name))
-    start = _start(params.cursor, len(names))
-    end = len(names) if params.limit is None else start + max(params.limit, 1)
-    page = [configs[name] for name in names[start:end]]
+    shown, cursor = page_of(names, params.cursor, params.limit, "MCP servers")
+    page = [configs[name] for name in shown]
     async with _running([config for config in page if config.enabled], open_transport, client_info) as servers:
         ready = [server for server in servers if server.state == "ready"]
         resources, templates = dict[str, list[Json]](), dict[str, list[Json]]()
@@ -56,7 +56,7 @@ async def list_status(
         )
         for config in page
     ]
-    return ListMcpServerStatusResponse(data, str(end) if end < len(names) else None)
+    return ListMcpServerStatusResponse(data, cursor)
 
 
 async def read_resource_of_thread(servers: McpServers, server: str, uri: str) -> McpResourceReadResponse:
@@ -123,16 +123,6 @@ async def _running(
             await server.started.wait()
         yield servers
         nursery.cancel_scope.cancel()
-
-
-def _start(cursor: str | None, total: int) -> int:
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdigit()):
-        raise invalid_request(f"invalid cursor: {cursor}")
-    if int(cursor) > total:
-        raise invalid_request(f"cursor {cursor} exceeds total MCP servers {total}")
-    return int(cursor)
 
 
 def _auth(config: McpServerConfig) -> McpAuthStatus:
