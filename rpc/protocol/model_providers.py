@@ -95,8 +95,6 @@ class BedrockPatch:
 
     type: Literal["bedrock"] = field(default="bedrock", init=False)
     provider_id: Literal["amazon-bedrock", "amazon-bedrock-runtime"]
-    region: str | Absent | None = ABSENT
-    profile: str | Absent | None = ABSENT
 
 
 @frozen(kw_only=True)
@@ -105,9 +103,6 @@ class GcpPatch:
 
     type: Literal["gcp"] = field(default="gcp", init=False)
     provider_id: Literal["gcp"]
-    project_id: str | Absent | None = ABSENT
-    location: str | Absent | None = ABSENT
-    credential_file: str | Absent | None = ABSENT
 
 
 ProviderSettingsPatch: TypeAlias = Annotated[

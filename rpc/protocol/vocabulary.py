@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from typing import Final
 
 REFUSED: Final[Mapping[str, Mapping[str, tuple[object, ...]]]] = {
+    "BedrockPatch": {"profile": (), "region": ()},
+    "GcpPatch": {"credentialFile": (), "location": (), "projectId": ()},
     "HooksListParams": {"threadId": ()},
     "ImageInput": {"fileId": ()},
     "ListMcpServerStatusParams": {"environmentId": ()},

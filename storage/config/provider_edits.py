@@ -71,7 +71,7 @@ def gateway_edits(layers: Sequence[Layer], patch: CustomGatewayPatch) -> tuple[s
             if name in providers({}):
                 raise _invalid("A custom provider or gateway cannot use a built-in provider ID.")
             raise WriteRefused("configPathNotFound", "Unknown provider ID.")
-    table = mapping(known.get(name))
+    table = mapping(known.get(name or ""))
     wanted = {key: value for key in _KEYS if (value := getattr(patch, key)) is not ABSENT}
     if not str(wanted.get("name", table.get("name")) or "").strip():
         raise _invalid("Enter a provider name.")

@@ -98,7 +98,7 @@ def test_providers_are_listed_added_and_made_the_default(daemon: Daemon, client:
         "Model provider `none` is not configured.",
         {"config_write_error_code": "configValidationError"},
     )
-    bedrock = {"type": "bedrock", "providerId": "amazon-bedrock", "region": "x"}
+    bedrock = {"type": "bedrock", "providerId": "amazon-bedrock"}
     refused = client.refusal("modelProvider/config/write", settings=bedrock)
     assert refused.message == "The provider `amazon-bedrock` is not supported."
     text = (daemon.home / "config.toml").read_text()

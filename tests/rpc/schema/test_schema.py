@@ -32,6 +32,8 @@ OURS = {
                 "ApplyNetworkPolicyAmendment",
                 "ExecpolicyAmendment",
             ),
+            *("CustomGatewayProviderSettings", "OpenAiProviderSettings"),
+            *("EnvironmentVariableAuth", "ExternallyConfiguredAuth", "NoGatewayAuth"),
             *("GranularApproval", "GranularSettings", "NetworkAmendment", "ServerInfo", "SkillsListExtraRootsForCwd"),
             *("SwitchedAccountSession", "ThreadElicitationParams", "ThreadElicitationResponse", "ThreadListCwdFilter"),
         )
