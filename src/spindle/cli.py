@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from importlib import import_module
 
+from spindle import ws_auth
 from spindle.actors.signals import EndSignals
 from spindle.storage.home_path import HomeError
 
@@ -51,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         "--listen",
         metavar="URL",
         default="stdio://",
-        help="stdio:// (default), ws://IP:PORT (loopback), unix://PATH, off",
+        help="stdio:// (default), unix:// (the control socket of the home), unix://PATH, ws://IP:PORT, off",
     )
     server.add_argument("--stdio", action="store_true", help="the same as --listen stdio://")
     server.add_argument(
@@ -62,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     server.add_argument(
         "--log-format", metavar="FORMAT", choices=("text", "json"), help="of the log on standard error: text (default), json"
     )
+    ws_auth.add_options(server)
     server.add_argument("--serve-relays", metavar="HOME", help=argparse.SUPPRESS)
     server.add_argument("--analytics-default-enabled", action="store_true", help=argparse.SUPPRESS)
     inner = server.add_subparsers(dest="inner", metavar="COMMAND")
@@ -218,22 +220,36 @@ def app_server(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
     url = "stdio://" if options.stdio else options.listen
-    if url == "off":
-        print("no transport configured; use --listen with stdio://, ws:// or unix://", file=sys.stderr)
-        return 1
+    listening = None
     try:
         config = overrides(options)
-        if url != "stdio://":
+        if url not in ("stdio://", "off"):
             from spindle.rpc.transports.listen import parse_listen
 
-            parse_listen(url)
+            listening = parse_listen(url)
     except ValueError as error:
-        print(f"spindle: {error}", file=sys.stderr)
-        return 2
+        return _failed(error, 2)
+    admission = None
+    try:
+        ws_auth.check(options)
+        if url == "off":
+            return _failed("no transport configured; use --listen with stdio://, ws:// or unix://")
+        if listening is not None and listening.kind == "websocket":
+            if (scheme := ws_auth.scheme(options)) is not None:
+                from spindle.rpc.transports.admission import bearer
+
+                admission = bearer(scheme)
+            elif listening.open_to_others:
+                return _failed(
+                    f"refusing to start non-loopback websocket listener {url.removeprefix('ws://')} without auth; "
+                    f"configure `--ws-auth {ws_auth.CAPABILITY}` or `--ws-auth {ws_auth.SIGNED}`"
+                )
+    except ws_auth.AuthError as error:
+        return _failed(error)
     from spindle.actors.first_answer import FirstAnswer
 
     first = FirstAnswer()
-    if url == "stdio://":
+    if listening is None:
         for name in _SERVING:
             if first.attempt():
                 break
@@ -248,9 +264,17 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
 
         _keep_modules()
         async with open_backend(config=config, exporting=_exporting) as backend:
-            await (serve_stdio(backend, signals, first) if url == "stdio://" else serve_listener(backend, url, signals))
+            if listening is None:
+                await serve_stdio(backend, signals, first)
+            else:
+                await serve_listener(backend, listening, signals, admission)
 
     return _run(serve)
+
+
+def _failed(reason: object, code: int = 1) -> int:
+    print(f"spindle: {reason}", file=sys.stderr)
+    return code
 
 
 def _serve_relays(options: argparse.Namespace, signals: EndSignals) -> int:
@@ -268,8 +292,7 @@ def _serve_relays(options: argparse.Namespace, signals: EndSignals) -> int:
     try:
         config = overrides(options)
     except ValueError as error:
-        print(f"spindle: {error}", file=sys.stderr)
-        return 2
+        return _failed(error, 2)
 
     async def serve() -> None:
         from spindle.actors.runtime import open_backend
