@@ -20,8 +20,10 @@ HS256: dict[str, Any] = {"alg": "HS256", "typ": "JWT"}
 EXPIRED, EARLY = "expired websocket jwt", "websocket jwt is not valid yet"
 ISSUER, AUDIENCE = "websocket jwt issuer mismatch", "websocket jwt audience mismatch"
 MOST = 2**63 - 1
+TIMES: list[object] = [None, True, "9", NOW + 60.5, 1e300, MOST + 1, -MOST - 1, []]
 ISSUERS: list[object] = [3, ["me"], False]
 AUDIENCES: list[object] = [3, ["you", 3], {"you": 1}]
+CRITICAL: list[object] = [["exp"], [], None]
 NO_CLAIMS: list[object] = [[], "x", None, b"", b"{", b"\xff\xfe", b'{"exp":NaN}', b"[" * 5000]
 
 
@@ -76,8 +78,8 @@ def test_without_an_issuer_and_an_audience_every_one_is_accepted(claims: Mapping
         (changed(aud=[]), AUDIENCE),
         (changed(aud=None), AUDIENCE),
         ({"iss": "me", "aud": "you"}, INVALID),
-        *((changed(exp=value), INVALID) for value in (None, True, "9", NOW + 60.5, 1e300, MOST + 1, -MOST - 1, [])),
-        *((changed(nbf=value), INVALID) for value in (True, "9", NOW - 0.5, MOST + 1)),
+        *((changed(exp=value), INVALID) for value in TIMES),
+        *((changed(nbf=value), INVALID) for value in TIMES if value is not None),
         *((changed(iss=value), INVALID) for value in (3, ["me"], False)),
         *((changed(aud=value), INVALID) for value in (3, ["you", 3], {"you": 1})),
         *((value, INVALID) for value in ([], "x", None, b"", b"{", b"\xff\xfe", b'{"exp":NaN}', b"[" * 5000)),
@@ -95,7 +97,7 @@ def test_claims_that_are_refused(claims: object, reason: str) -> None:
     [
         *({"alg": name} for name in ("none", "None", "HS384", "RS256", "hs256", "", None, 3, ["HS256"])),
         *({}, [], "HS256", b"", b"{", b'{"alg":"none","alg":"HS256"}'),
-        *({**HS256, "crit": value} for value in (["exp"], [], None)),
+        *({**HS256, "crit": value} for value in CRITICAL),
         {**HS256, "typ": 3},
     ],
 )
