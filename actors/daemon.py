@@ -78,12 +78,10 @@ async def serve_listener(
     admission: the authorization of WebSockets on TCP. Prints where it listens to stderr. Raises ValueError for a target
     without a socket, OSError if the address is taken.
     """
-    from spindle.rpc.transports.listen import serve_websocket
-
     kind: RuntimeKind = "unix" if target.kind == "unix" else "websocket"
     async with open_target(backend, target) as (listeners, where):
-        serve = partial(serve_websocket, listeners, handler(backend), admission=admission, refuse=refuse_commands(backend))
-        await serve_clients(backend, kind, signals, serve, lambda: print(where, file=sys.stderr, flush=True))
+        serve = sockets(backend, listeners, admission)
+        await serve_clients(backend, kind, signals, [serve], lambda: print(where, file=sys.stderr, flush=True))
 
 
 @asynccontextmanager
@@ -102,13 +100,16 @@ async def open_target(
         yield listeners, _banner(target, listeners)
 
 
-def handler(backend: Backend) -> Callable[[Transport], Awaitable[None]]:
-    """Serves a client until its connection ends."""
+def sockets(
+    backend: Backend, listeners: Sequence[trio.SocketListener], admission: Admission | None = None
+) -> Callable[..., Awaitable[None]]:
+    """Serves clients with WebSockets on listeners; it starts as `accepting.accept_clients` does."""
+    from spindle.rpc.transports.listen import serve_websocket
 
     async def handle(transport: Transport) -> None:
         await Connection(backend, transport).run(log_failure)
 
-    return handle
+    return partial(serve_websocket, listeners, handle, admission=admission, refuse=refuse_commands(backend))
 
 
 def refuse_commands(backend: Backend) -> Refuse:
@@ -141,21 +142,22 @@ async def serve_clients(
     backend: Backend,
     kind: RuntimeKind,
     signals: EndSignals,
-    serve: Callable[..., Awaitable[None]],
+    serves: Sequence[Callable[..., Awaitable[None]]],
     ready: Callable[[], None],
     unused: Callable[[], Awaitable[None]] = trio.sleep_forever,
 ) -> None:
     """Serve connections until signalled, or until `unused` returns; then there is no client and no turn to wait for.
 
-    `serve` starts as `accepting.accept_clients` does; `ready` is called when connections are accepted.
+    Each of `serves` starts as `accepting.accept_clients` does; `ready` is called when connections are accepted.
     """
     async with trio.open_nursery() as nursery:
-        accepting: trio.CancelScope = await nursery.start(serve)
+        accepting: list[trio.CancelScope] = [await nursery.start(serve) for serve in serves]
         start_apart(nursery, "giving memory back", tidy, backend)
         start_apart(nursery, "answering `spindle top`", be_inspected, backend, kind)
         ready()
         if await _signalled(signals, unused):
-            accepting.cancel()
+            for scope in accepting:
+                scope.cancel()
             await _drain(backend, signals)
         nursery.cancel_scope.cancel()
 
