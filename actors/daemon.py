@@ -8,17 +8,18 @@ However many come, running turns are recorded and the exit code is 0.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import gc
 import logging
 import math
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
+from attrs import evolve
 
 from spindle.actors.clients.connection import Connection
 from spindle.actors.first_answer import FirstAnswer
@@ -29,9 +30,12 @@ from spindle.actors.signals import EndSignals
 from spindle.actors.tasks.boundary import start_apart
 from spindle.rpc.transports import Transport
 from spindle.rpc.transports.peers import Peer, Refuse
+from spindle.storage.durable import private_folder
 
 if TYPE_CHECKING:
     from spindle.rpc.inspection import RuntimeKind
+    from spindle.rpc.transports.admission import Admission
+    from spindle.rpc.transports.listen import ListenTarget
 
 log = logging.getLogger("spindle")
 
@@ -66,21 +70,46 @@ async def serve_stdio(backend: Backend, signals: EndSignals, first: FirstAnswer)
             await transport.aclose()
 
 
-async def serve_listener(backend: Backend, url: str, signals: EndSignals) -> None:
-    """Serve any number of clients on `ws://IP:PORT` or `unix://PATH` until signalled.
+async def serve_listener(
+    backend: Backend, target: ListenTarget, signals: EndSignals, admission: Admission | None = None
+) -> None:
+    """Serve any number of clients on a WebSocket or a Unix socket until signalled.
 
-    Prints where it listens to stderr. Raises ValueError for an address it cannot serve, OSError if it is taken.
+    admission: the authorization of WebSockets on TCP. Prints where it listens to stderr. Raises ValueError for a target
+    without a socket, OSError if the address is taken.
     """
-    from spindle.rpc.transports.listen import open_listeners, parse_listen, serve_websocket
+    kind: RuntimeKind = "unix" if target.kind == "unix" else "websocket"
+    async with open_target(backend, target) as (listeners, where):
+        serve = sockets(backend, listeners, admission)
+        await serve_clients(backend, kind, signals, [serve], lambda: print(where, file=sys.stderr, flush=True))
+
+
+@asynccontextmanager
+async def open_target(
+    backend: Backend, target: ListenTarget
+) -> AsyncGenerator[tuple[Sequence[trio.SocketListener], str], None]:
+    """Listen on a target inside the block; with the text that says where. A Unix target without a path is the home's control
+    socket. Raises OSError, ValueError.
+    """
+    from spindle.rpc.transports.listen import open_listeners
+
+    if target.kind == "unix" and target.path is None:
+        target = evolve(target, path=backend.home.control_socket)
+        await trio.to_thread.run_sync(private_folder, backend.home.control_socket.parent)
+    async with open_listeners(target) as listeners:
+        yield listeners, _banner(target, listeners)
+
+
+def sockets(
+    backend: Backend, listeners: Sequence[trio.SocketListener], admission: Admission | None = None
+) -> Callable[..., Awaitable[None]]:
+    """Serves clients with WebSockets on listeners; it starts as `accepting.accept_clients` does."""
+    from spindle.rpc.transports.listen import serve_websocket
 
     async def handle(transport: Transport) -> None:
         await Connection(backend, transport).run(log_failure)
 
-    target = parse_listen(url)
-    async with open_listeners(target) as listeners:
-        serve = partial(serve_websocket, listeners, handle, refuse=refuse_commands(backend))
-        kind: RuntimeKind = "unix" if target.kind == "unix" else "websocket"
-        await serve_clients(backend, kind, signals, serve, lambda: _banner(target.kind, listeners, url))
+    return partial(serve_websocket, listeners, handle, admission=admission, refuse=refuse_commands(backend))
 
 
 def refuse_commands(backend: Backend) -> Refuse:
@@ -113,21 +142,22 @@ async def serve_clients(
     backend: Backend,
     kind: RuntimeKind,
     signals: EndSignals,
-    serve: Callable[..., Awaitable[None]],
+    serves: Sequence[Callable[..., Awaitable[None]]],
     ready: Callable[[], None],
     unused: Callable[[], Awaitable[None]] = trio.sleep_forever,
 ) -> None:
     """Serve connections until signalled, or until `unused` returns; then there is no client and no turn to wait for.
 
-    `serve` starts as `accepting.accept_clients` does; `ready` is called when connections are accepted.
+    Each of `serves` starts as `accepting.accept_clients` does; `ready` is called when connections are accepted.
     """
     async with trio.open_nursery() as nursery:
-        accepting: trio.CancelScope = await nursery.start(serve)
+        accepting: list[trio.CancelScope] = [await nursery.start(serve) for serve in serves]
         start_apart(nursery, "giving memory back", tidy, backend)
         start_apart(nursery, "answering `spindle top`", be_inspected, backend, kind)
         ready()
         if await _signalled(signals, unused):
-            accepting.cancel()
+            for scope in accepting:
+                scope.cancel()
             await _drain(backend, signals)
         nursery.cancel_scope.cancel()
 
@@ -164,7 +194,7 @@ async def tidy(backend: Backend) -> None:
 
 
 def _trim() -> None:
-    with contextlib.suppress(OSError, AttributeError):  # not every C library has malloc_trim
+    with suppress(OSError, AttributeError):  # not every C library has malloc_trim
         ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -185,14 +215,9 @@ def log_failure(exited: Exited) -> None:
         log.error("a connection failed", exc_info=exited.error)
 
 
-def _banner(kind: str, listeners: Sequence[trio.SocketListener], url: str) -> None:
-    if kind != "websocket":
-        print(f"listening on: {url}", file=sys.stderr, flush=True)
-        return
+def _banner(target: ListenTarget, listeners: Sequence[trio.SocketListener]) -> str:
+    if target.kind == "unix":
+        return f"listening on: unix://{target.path}"
     host, port = listeners[0].socket.getsockname()[:2]
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    print(
-        f"listening on: ws://{where}\n  readyz: http://{where}/readyz\n  healthz: http://{where}/healthz",
-        file=sys.stderr,
-        flush=True,
-    )
+    return f"listening on: ws://{where}\n  readyz: http://{where}/readyz\n  healthz: http://{where}/healthz"

@@ -15,7 +15,7 @@ from functools import partial
 import trio
 
 from spindle.actors.clients.connection import Connection
-from spindle.actors.daemon import log_failure, refuse_commands, serve_clients
+from spindle.actors.daemon import log_failure, open_target, refuse_commands, serve_clients, sockets
 from spindle.actors.registry.backend import Backend
 from spindle.actors.signals import EndSignals
 from spindle.rpc.lazy_class import frozen
@@ -44,8 +44,9 @@ class Relayed:
 class SharedDaemon:
     """Which relays are served, and whether any is."""
 
-    def __init__(self, backend: Backend, ours: Hello) -> None:
-        self._backend, self._ours = backend, ours
+    def __init__(self, backend: Backend, ours: Hello, kept: bool = False) -> None:
+        """kept: it stays when it has no client."""
+        self._backend, self._ours, self._kept = backend, ours, kept
         self._refuse_commands = refuse_commands(backend)
         self._clients = 0
         self._changed = trio.Event()
@@ -101,6 +102,8 @@ class SharedDaemon:
 
     async def unused(self) -> None:
         """Return when there has been no client for the configured time, and no turn runs. No relay is accepted after that."""
+        if self._kept:
+            await trio.sleep_forever()
         while not self._ended:
             changed = self._changed
             if self._clients:
@@ -118,7 +121,8 @@ class SharedDaemon:
 
     @property
     def _in_use(self) -> bool:
-        return self._clients > 0 or self._least > 0 or self._backend.busy  # the relay that has started it is on its way
+        waits = self._least > 0  # for the relay that has started it
+        return self._kept or waits or self._clients > 0 or self._backend.busy
 
     def _end(self) -> None:
         self._ended = True
@@ -130,16 +134,28 @@ class SharedDaemon:
         self._changed = trio.Event()
 
 
-async def serve_relays(backend: Backend, signals: EndSignals, ours: Hello, lock: int, listener: int) -> None:
-    """Serve relays until signalled, or until the daemon is unused. Takes over the descriptors. Raises OSError."""
+async def serve_relays(
+    backend: Backend, signals: EndSignals, ours: Hello, lock: int, listener: int, *, kept: bool = False
+) -> None:
+    """Serve relays until signalled, or until the daemon is unused. Takes over the descriptors. Raises OSError.
+
+    kept: the daemon also has the home's control socket, and ends only by a signal.
+    """
     for descriptor in (lock, listener):
         os.set_inheritable(descriptor, False)
-    shared_folder.sign(lock)
+    shared_folder.sign(lock, kept)
     listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(socket.socket(fileno=listener)))]
-    daemon = SharedDaemon(backend, ours)
-    serve = partial(accept_clients, listeners, daemon.open, daemon.serve, refuse=daemon.refuse)
+    daemon = SharedDaemon(backend, ours, kept)
+    relays = partial(accept_clients, listeners, daemon.open, daemon.serve, refuse=daemon.refuse)
     try:
-        await serve_clients(backend, "shared", signals, serve, _ready, daemon.unused)
+        if kept:
+            from spindle.rpc.transports.listen import ListenTarget
+
+            async with open_target(backend, ListenTarget("unix")) as (control, where):
+                log.info("%s", where)
+                await serve_clients(backend, "shared", signals, [relays, sockets(backend, control)], _ready)
+        else:
+            await serve_clients(backend, "shared", signals, [relays], _ready, daemon.unused)
     finally:
         shared_folder.leave(shared_folder.shared_folder(str(backend.home.path)))
     log.info("the shared daemon has ended")

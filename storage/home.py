@@ -88,6 +88,11 @@ class Home:
         return self.spindle / "running"
 
     @property
+    def control_socket(self) -> Path:
+        """Where `--listen unix://` listens, as in Codex."""
+        return self.path / "app-server-control" / "app-server-control.sock"
+
+    @property
     def locks(self) -> Path:
         """The writer locks: one writing process per thread. Codex 0.169 locks the same files."""
         return self.path / "thread-writer-locks"

@@ -23,6 +23,7 @@ OLD_LOG = "log.1"
 
 BACKLOG = 1024
 
+_KEPT = b" kept"
 _CREATED = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -49,10 +50,14 @@ def enter(home: str) -> None:
 
 
 def take_lock() -> int | None:
-    """The open and locked lock; None if a daemon has it, or a process that is starting one. Raises OSError."""
+    """The open and locked lock, which names no owner; None if a daemon has it, or a process that is starting one.
+
+    Raises OSError.
+    """
     lock = os.open(LOCK, os.O_RDWR | _CREATED, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
     except BaseException as error:
         os.close(lock)
         if isinstance(error, BlockingIOError):
@@ -61,18 +66,18 @@ def take_lock() -> int | None:
     return lock
 
 
-def sign(lock: int) -> None:
-    """Write the process id into the lock."""
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+def sign(lock: int, kept: bool = False) -> None:
+    """Write the process id into the lock. kept: the daemon stays when it has no client, and has the control socket."""
+    os.pwrite(lock, b"%d%b\n" % (os.getpid(), _KEPT if kept else b""), 0)
 
 
-def owner() -> str:
-    """The process id of the daemon that holds the lock; "" if it has not written it yet."""
+def owner() -> tuple[str, bool]:
+    """The process id of the daemon that holds the lock, and whether it is kept; ("", False) if it has not signed yet."""
     with suppress(OSError), open(LOCK, "rb") as file:
         text = file.read(32).strip()
-        return text.decode() if text.isdigit() else ""
-    return ""
+        pid = text.removesuffix(_KEPT)
+        return (pid.decode(), pid != text) if pid.isdigit() else ("", False)
+    return "", False
 
 
 def listen() -> socket.socket:

@@ -56,6 +56,13 @@ def test_a_shared_daemon_is_for_stdio(capsys: pytest.CaptureFixture[str]) -> Non
     assert "--shared" in errors
 
 
+@pytest.mark.parametrize("option", ["--cloud-skills-snapshot", "--code-mode-host"])
+def test_options_of_codex_that_are_refused_by_name(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, errors = run(capsys, "app-server", option, "x")
+    assert (code, out) == (1, "")
+    assert option in errors
+
+
 def test_a_relay_imports_little() -> None:
     """Each client has a relay of its own, which must start fast and stay small."""
     program = "import sys; import spindle.relay; print(*sys.modules)"

@@ -39,7 +39,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
     clock = SimpleNamespace(monotonic=lambda: world.now, sleep=world.sleep)
     monkeypatch.setattr("spindle.relay.time", clock)
-    monkeypatch.setattr(relay, "_start", world.start)
+    monkeypatch.setattr(relay, "start", world.start)
     return world
 
 

@@ -3,6 +3,8 @@
 A connection speaks HTTP/1.1 until it becomes a WebSocket. Two paths are probes for supervisors and load balancers;
 every other path opens a WebSocket. Browsers send an Origin with WebSocket and cross-site requests, other clients do
 not. Refusing an Origin keeps web pages away from a server on loopback.
+
+Who else may open a WebSocket on TCP is `admission.py`'s to say. Probes show only that there is a server, and are for all.
 """
 
 import base64
@@ -11,6 +13,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from spindle.rpc.lazy_class import frozen
+
+from .admission import Admission, is_local
 
 PROBE_PATHS: Final = frozenset({b"/readyz", b"/healthz"})
 
@@ -32,9 +36,18 @@ class Upgrade:
 
 
 def decide(
-    method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]], version: bytes = b"1.1"
+    method: bytes,
+    target: bytes,
+    headers: Iterable[tuple[bytes, bytes]],
+    version: bytes = b"1.1",
+    *,
+    admission: Admission | None = None,
+    only_local: bool = True,
 ) -> HttpAnswer | Upgrade:
-    """The answer to a request head, as h11 gives it: header names in lower case."""
+    """The answer to a request head, as h11 gives it: header names in lower case.
+
+    admission: the authorization that a WebSocket needs. only_local: without one, only requests for a local host are served.
+    """
     values: dict[bytes, bytes] = {}
     for name, value in headers:
         values[name] = values[name] + b"," + value if name in values else value
@@ -57,6 +70,11 @@ def decide(
         )
     if not _is_key(values.get(b"sec-websocket-key", b"")):
         return HttpAnswer(400, b"sec-websocket-key must be 16 bytes in base64\n")
+    if admission is not None:
+        if (reason := admission(values)) is not None:
+            return HttpAnswer(401, reason.encode(), ((b"www-authenticate", b"Bearer"),))
+    elif only_local and not is_local(values[b"host"]):
+        return HttpAnswer(403, b"the host must be an IP address or localhost\n")
     return Upgrade()
 
 

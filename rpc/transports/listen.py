@@ -17,6 +17,7 @@ from wsproto.utilities import RemoteProtocolError
 from spindle.rpc.lazy_class import frozen
 
 from .accepting import HANDSHAKES, Refusal, accept_clients
+from .admission import Admission
 from .http import HttpAnswer, Upgrade, decide
 from .interface import Transport, TransportKind
 from .peers import Refuse
@@ -31,20 +32,29 @@ _LINGER_SECONDS: Final = 1.0
 _GOING_AWAY_SECONDS: Final = 1.0
 _READ_BYTES: Final = 16 * 1024
 _BACKLOG: Final = 1024
+_REFUSED: Final = (401, 403, 503)
 
 
 @frozen
 class ListenTarget:
-    """An address to listen on. `host` and `port` are for websocket (port 0: any free port), `path` is for unix."""
+    """An address to listen on. `host` and `port` are for websocket (port 0: any free port), `path` is for unix.
+
+    Without a path, unix is the control socket of the home (`Home.control_socket`).
+    """
 
     kind: Literal["stdio", "websocket", "unix", "off"]
     host: str = ""
     port: int = 0
     path: Path | None = None
 
+    @property
+    def open_to_others(self) -> bool:
+        """Whether other machines can connect."""
+        return self.kind == "websocket" and not ipaddress.ip_address(self.host).is_loopback
+
 
 def parse_listen(url: str) -> ListenTarget:
-    """Read a --listen value: `stdio://`, `unix://PATH`, `ws://IP:PORT` (loopback only) or `off`.
+    """Read a --listen value: `stdio://`, `unix://`, `unix://PATH`, `ws://IP:PORT` or `off`.
 
     Raises ValueError with a text for the user.
     """
@@ -54,12 +64,12 @@ def parse_listen(url: str) -> ListenTarget:
         return ListenTarget("off")
     if url.startswith("unix://"):
         path = url.removeprefix("unix://")
-        if not path or "\0" in path:
+        if "\0" in path:
             raise ValueError(f"--listen `{url}` names no socket file; write `unix://PATH`")
-        return ListenTarget("unix", path=Path(path))
+        return ListenTarget("unix", path=Path(path) if path else None)
     if url.startswith("ws://"):
         return _parse_address(url)
-    raise ValueError(f"--listen `{url}` is not valid; write `stdio://`, `unix://PATH`, `ws://IP:PORT` or `off`")
+    raise ValueError(f"--listen `{url}` is not valid; write `stdio://`, `unix://`, `unix://PATH`, `ws://IP:PORT` or `off`")
 
 
 def _parse_address(url: str) -> ListenTarget:
@@ -73,10 +83,6 @@ def _parse_address(url: str) -> ListenTarget:
         raise ValueError(f"--listen `{url}` is not an address; write `ws://IP:PORT`, not a host name or a path") from None
     if int(port) > 65535:
         raise ValueError(f"--listen `{url}`: port {port} is beyond 65535")
-    if not address.is_loopback:
-        raise ValueError(
-            f"--listen `{url}`: only loopback addresses (127.0.0.1, [::1]) are served; from elsewhere use an SSH tunnel"
-        )
     return ListenTarget("websocket", host=str(address), port=int(port))
 
 
@@ -115,6 +121,7 @@ async def serve_websocket(
     listeners: Sequence[trio.SocketListener],
     handler: Callable[[Transport], Awaitable[None]],
     *,
+    admission: Admission | None = None,
     refuse: Refuse | None = None,
     connections: int | None = None,
     handshakes: int = HANDSHAKES,
@@ -122,29 +129,29 @@ async def serve_websocket(
 ) -> None:
     """Accept connections until cancelled; `handler` runs once for each WebSocket, which is closed when it returns.
 
-    Takes the bounds, `refuse` and the value of `task_status.started` of `accept_clients`. An exception from a handler is
+    On TCP, `admission` says who may open a WebSocket; without it, requests for a host beyond this machine are refused. Takes
+    the bounds, `refuse` and the value of `task_status.started` of `accept_clients`. An exception from a handler is
     logged and ends only its connection (close code 1011). If this function is cancelled, it closes open WebSockets with
     code 1001 and then the listeners. A peer that does not answer pings is closed. A peer that `refuse` names a reason for is
     refused with status 403, one for which there is no room with status 503.
     """
+
+    async def opened(stream: trio.SocketStream, refusal: Refusal | None) -> WebSocketTransport | None:
+        answer = None if refusal is None else HttpAnswer(503 if refusal.busy else 403, f"{refusal.reason}\n".encode())
+        return await handshake(stream, _kind(stream), refusal=answer, admission=admission)
 
     async def serve(transport: WebSocketTransport) -> None:
         await _run_handler(transport, handler)
 
     await accept_clients(
         listeners,
-        _opened,
+        opened,
         serve,
         refuse=refuse,
         connections=connections,
         handshakes=handshakes,
         task_status=task_status,
     )
-
-
-async def _opened(stream: trio.SocketStream, refusal: Refusal | None) -> WebSocketTransport | None:
-    answer = None if refusal is None else HttpAnswer(503 if refusal.busy else 403, f"{refusal.reason}\n".encode())
-    return await handshake(stream, _kind(stream), refusal=answer)
 
 
 async def _run_handler(transport: WebSocketTransport, handler: Callable[[Transport], Awaitable[None]]) -> None:
@@ -178,20 +185,25 @@ async def _close_when_lost(transport: WebSocketTransport) -> None:
 
 
 async def handshake(
-    stream: trio.abc.HalfCloseableStream, kind: TransportKind, *, refusal: HttpAnswer | None = None
+    stream: trio.abc.HalfCloseableStream,
+    kind: TransportKind,
+    *,
+    refusal: HttpAnswer | None = None,
+    admission: Admission | None = None,
 ) -> WebSocketTransport | None:
     """Read one request head and answer it; returns a transport if the answer opened a WebSocket.
 
-    With a `refusal`, a request for a WebSocket gets that answer. Returns None in all other cases, also after ten
-    seconds; the caller then closes the stream. Raises the errors of the stream.
+    With a `refusal`, a request for a WebSocket gets that answer. `admission` is for TCP: the file's mode says who may connect
+    to a Unix socket. Returns None in all other cases, also after ten seconds; the caller then closes the stream. Raises the
+    errors of the stream.
     """
     with trio.move_on_after(_HANDSHAKE_SECONDS):
-        return await _handshake(stream, kind, refusal=refusal)
+        return await _handshake(stream, kind, refusal, admission)
     return None
 
 
 async def _handshake(
-    stream: trio.abc.HalfCloseableStream, kind: TransportKind, *, refusal: HttpAnswer | None = None
+    stream: trio.abc.HalfCloseableStream, kind: TransportKind, refusal: HttpAnswer | None, admission: Admission | None
 ) -> WebSocketTransport | None:
     """`handshake` without its deadline."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
@@ -202,10 +214,19 @@ async def _handshake(
         return None
     if request is None:
         return None
-    decision = decide(request.method, request.target, request.headers, request.http_version)
+    tcp = kind == "websocket"
+    decision = decide(
+        request.method,
+        request.target,
+        request.headers,
+        request.http_version,
+        admission=admission if tcp else None,
+        only_local=tcp,
+    )
     if isinstance(decision, Upgrade) and refusal is not None:
-        _log.warning("refused a connection: %s", refusal.body.decode().rstrip())
         decision = refusal
+    if isinstance(decision, HttpAnswer) and decision.status in _REFUSED:
+        _log.warning("refused a connection: %s", decision.body.decode().rstrip() or "it has an Origin")
     if isinstance(decision, Upgrade):
         try:
             trailing, _ = connection.trailing_data

@@ -5,6 +5,7 @@ import fcntl
 import os
 import socket
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Generator
@@ -42,10 +43,10 @@ def bind_unix(path: Path, backlog: int) -> BoundSocket:
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with (
-            _locked(path.parent),
-            tempfile.TemporaryDirectory(prefix=".", dir=path.parent, ignore_cleanup_errors=True) as private,
+            _locked(path.parent) as folder,
+            tempfile.TemporaryDirectory(prefix=".", dir=folder, ignore_cleanup_errors=True) as private,
         ):
-            _refuse_occupied(path)
+            _refuse_occupied(path, folder / path.name)
             inside = Path(private, "s")
             try:
                 server.bind(str(inside))
@@ -92,7 +93,7 @@ def _refuse_shared(folder: Path) -> None:
         raise PermissionError(errno.EPERM, "the folder of a socket must not be writable for everyone", str(folder))
 
 
-def _refuse_occupied(path: Path) -> None:
+def _refuse_occupied(path: Path, short: Path) -> None:
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -102,14 +103,15 @@ def _refuse_occupied(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         # Only a refusal means that there is no listener. A full queue, for instance, means that there is one.
-        if probe.connect_ex(str(path)) not in (errno.ECONNREFUSED, errno.ENOENT):
+        if probe.connect_ex(str(short)) not in (errno.ECONNREFUSED, errno.ENOENT):
             raise OSError(errno.EADDRINUSE, "a server has this socket in use", str(path))
 
 
 @contextmanager
-def _locked(folder: Path) -> Generator[None, None, None]:
+def _locked(folder: Path) -> Generator[Path, None, None]:
     """Hold the folder's lock: otherwise two processes could find and replace the same stale file.
 
+    Gives a path of the folder that is short, where the system has one: that of a socket has 108 bytes at most.
     Every user who can read the folder can lock it, so the wait is at most `PATIENCE` seconds. Raises TimeoutError,
     OSError.
     """
@@ -125,7 +127,7 @@ def _locked(folder: Path) -> Generator[None, None, None]:
                     reason = f"another process has held the lock on this folder for {PATIENCE:g} s"
                     raise TimeoutError(errno.ETIMEDOUT, reason, str(folder)) from None
                 time.sleep(_PAUSE)
-        yield
+        yield Path(f"/proc/self/fd/{fd}") if sys.platform.startswith("linux") else folder
     finally:
         fcntl.flock(fd, fcntl.LOCK_UN)  # a process that was forked meanwhile also has the descriptor
         os.close(fd)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from importlib import import_module
 
+from spindle import ws_auth
 from spindle.actors.signals import EndSignals
 from spindle.storage.home_path import HomeError
 
@@ -24,6 +25,20 @@ thread. The first two numbers keep the frequent collections short. The last numb
 
 _SERVING = ("logging", "attrs", "ssl", "trio", "spindle.actors.daemon", "spindle.actors.runtime")
 """What is imported to serve. Some are parts of later ones, so that each step is short."""
+
+
+_DAEMON = (
+    *("start", "stop", "restart", "status", "version"),
+    *("bootstrap", "update", "enable-remote-control", "disable-remote-control"),
+)
+"""What `app-server daemon` is asked for. Those of Codex that have nothing to do here are refused by name."""
+_OFFERED = 5
+
+_NOT_SERVED = {
+    "cloud_skills_snapshot": "--cloud-skills-snapshot needs the vendor's cloud",
+    "code_mode_host": "--code-mode-host is for code mode, which is not served",
+}
+"""Options of Codex that are refused by name."""
 
 
 class _Version(argparse.Action):
@@ -51,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         "--listen",
         metavar="URL",
         default="stdio://",
-        help="stdio:// (default), ws://IP:PORT (loopback), unix://PATH, off",
+        help="stdio:// (default), unix:// (the control socket of the home), unix://PATH, ws://IP:PORT, off",
     )
     server.add_argument("--stdio", action="store_true", help="the same as --listen stdio://")
     server.add_argument(
@@ -62,16 +77,12 @@ def parser() -> argparse.ArgumentParser:
     server.add_argument(
         "--log-format", metavar="FORMAT", choices=("text", "json"), help="of the log on standard error: text (default), json"
     )
+    ws_auth.add_options(server)
     server.add_argument("--serve-relays", metavar="HOME", help=argparse.SUPPRESS)
+    for name in _NOT_SERVED:
+        server.add_argument(f"--{name.replace('_', '-')}", help=argparse.SUPPRESS)
     server.add_argument("--analytics-default-enabled", action="store_true", help=argparse.SUPPRESS)
-    inner = server.add_subparsers(dest="inner", metavar="COMMAND")
-    for name, what in (("generate-json-schema", "JSON Schema"), ("generate-ts", "TypeScript")):
-        types = inner.add_parser(name, help=f"write the protocol's types as {what}")
-        types.add_argument("-o", "--out", metavar="DIR", required=True, help="the folder to write to")
-        types.add_argument("--experimental", action="store_true", help="with what needs the experimentalApi capability")
-        if name == "generate-ts":
-            types.add_argument("-p", "--prettier", metavar="BIN", help="the program that formats the files")
-        _config_options(types, "inner")
+    _server_commands(server)
     overview = commands.add_parser("top", help="show the runtimes of a home, their threads, and who waits for whom")
     overview.add_argument("--once", action="store_true", help="print it once, as text")
     overview.add_argument("--json", action="store_true", help="print it once, as JSON")
@@ -92,6 +103,22 @@ def parser() -> argparse.ArgumentParser:
     about = commands.add_parser("help", help="show this help, or the help of a command")
     about.add_argument("about", metavar="COMMAND", nargs="?", choices=commands.choices)
     return top
+
+
+def _server_commands(server: argparse.ArgumentParser) -> None:
+    inner = server.add_subparsers(dest="inner", metavar="COMMAND")
+    for name, what in (("generate-json-schema", "JSON Schema"), ("generate-ts", "TypeScript")):
+        types = inner.add_parser(name, help=f"write the protocol's types as {what}")
+        types.add_argument("-o", "--out", metavar="DIR", required=True, help="the folder to write to")
+        types.add_argument("--experimental", action="store_true", help="with what needs the experimentalApi capability")
+        if name == "generate-ts":
+            types.add_argument("-p", "--prettier", metavar="BIN", help="the program that formats the files")
+    proxy = inner.add_parser("proxy", help="copy stdio to and from the control socket of the home")
+    proxy.add_argument("--sock", metavar="PATH", help="another Unix socket")
+    daemon = inner.add_parser("daemon", help="start, stop or show the daemon that the clients of this home share")
+    daemon.add_argument("action", metavar="ACTION", choices=_DAEMON, help=", ".join(_DAEMON[:_OFFERED]))
+    for parser in inner.choices.values():
+        _config_options(parser, "inner")
 
 
 def _count(text: str) -> int:
@@ -131,14 +158,18 @@ def _config_options(parser: argparse.ArgumentParser, where: str) -> None:
 
 def _switched(options: argparse.Namespace) -> list[tuple[str, bool]]:
     """The features of --enable and --disable."""
-    switches = ("enable", True), ("disable", False)
-    return [(name, on) for which, on in switches for at in ("before", "after") for name in getattr(options, f"{which}_{at}")]
+    return [(name, on) for which, on in (("enable", True), ("disable", False)) for name in _given(options, which)]
+
+
+def _given(options: argparse.Namespace, which: str) -> list[str]:
+    """The values of an option, wherever in the line it was given."""
+    return [value for where in ("before", "after", "inner") for value in getattr(options, f"{which}_{where}", ())]
 
 
 def overrides(options: argparse.Namespace) -> list[tuple[str, Any]]:
     """The config overrides of a command line. Raises ValueError."""
     out: list[tuple[str, Any]] = []
-    if texts := (*options.config_before, *options.config_after):
+    if texts := _given(options, "config"):
         from spindle.storage.overrides import parse_override
 
         out += map(parse_override, texts)
@@ -156,17 +187,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         about = getattr(options, "about", None)
         parser().parse_args(["--help"] if about is None else [about, "--help"])
     if options.command == "app-server" and options.inner is not None:
-        from spindle.schema_command import main as generate
-
-        prettier = getattr(options, "prettier", None)
-        sys.exit(generate(options.inner, options.out, experimental=options.experimental, prettier=prettier))
+        sys.exit(_server_command(options))
     if options.command == "app-server" and options.shared:
         if options.listen != "stdio://":
             parser().error("--shared is for standard input and output, and --listen says otherwise")
         from spindle.relay import relay
 
         how = ["--log-format", options.log_format] if options.log_format else []
-        sys.exit(relay([*options.config_before, *options.config_after], _switched(options), how))
+        sys.exit(relay(_given(options, "config"), _switched(options), how))
     if options.command == "app-server":
         sys.exit(app_server(options))
     from spindle.logs import start_logging
@@ -195,6 +223,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(trust(options.path, only_show=options.show))
 
 
+def _server_command(options: argparse.Namespace) -> int:
+    """A command below `app-server`; returns the exit code."""
+    if options.inner.startswith("generate-"):
+        from spindle.schema_command import main as generate
+
+        prettier = getattr(options, "prettier", None)
+        return generate(options.inner, options.out, experimental=options.experimental, prettier=prettier)
+    from spindle import relay
+
+    config, features = _given(options, "config"), _switched(options)
+    if options.inner == "daemon":
+        from spindle.daemon_command import main as daemon
+
+        return daemon(options.action, relay.passed_on(config, features))
+    path = options.sock
+    if path is None:
+        import os
+
+        from spindle.storage.home import Home
+
+        try:
+            path = str(Home.resolve(os.environ).control_socket)
+        except (HomeError, OSError) as error:
+            return _failed(error)
+    return relay.proxy(path)
+
+
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
     from typing import cast
 
@@ -217,23 +272,40 @@ def app_server(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
+    for name, reason in _NOT_SERVED.items():
+        if getattr(options, name) is not None:
+            return _failed(reason)
     url = "stdio://" if options.stdio else options.listen
-    if url == "off":
-        print("no transport configured; use --listen with stdio://, ws:// or unix://", file=sys.stderr)
-        return 1
+    listening = None
     try:
         config = overrides(options)
-        if url != "stdio://":
+        if url not in ("stdio://", "off"):
             from spindle.rpc.transports.listen import parse_listen
 
-            parse_listen(url)
+            listening = parse_listen(url)
     except ValueError as error:
-        print(f"spindle: {error}", file=sys.stderr)
-        return 2
+        return _failed(error, 2)
+    admission = None
+    try:
+        ws_auth.check(options)
+        if url == "off":
+            return _failed("no transport configured; use --listen with stdio://, ws:// or unix://")
+        if listening is not None and listening.kind == "websocket":
+            if (scheme := ws_auth.scheme(options)) is not None:
+                from spindle.rpc.transports.admission import bearer
+
+                admission = bearer(scheme)
+            elif listening.open_to_others:
+                return _failed(
+                    f"refusing to start non-loopback websocket listener {url.removeprefix('ws://')} without auth; "
+                    f"configure `--ws-auth {ws_auth.CAPABILITY}` or `--ws-auth {ws_auth.SIGNED}`"
+                )
+    except ws_auth.AuthError as error:
+        return _failed(error)
     from spindle.actors.first_answer import FirstAnswer
 
     first = FirstAnswer()
-    if url == "stdio://":
+    if listening is None:
         for name in _SERVING:
             if first.attempt():
                 break
@@ -248,13 +320,21 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
 
         _keep_modules()
         async with open_backend(config=config, exporting=_exporting) as backend:
-            await (serve_stdio(backend, signals, first) if url == "stdio://" else serve_listener(backend, url, signals))
+            if listening is None:
+                await serve_stdio(backend, signals, first)
+            else:
+                await serve_listener(backend, listening, signals, admission)
 
     return _run(serve)
 
 
+def _failed(reason: object, code: int = 1) -> int:
+    print(f"spindle: {reason}", file=sys.stderr)
+    return code
+
+
 def _serve_relays(options: argparse.Namespace, signals: EndSignals) -> int:
-    """Serve the relays of a home, as a relay has started this process (`relay.py`)."""
+    """Serve the relays of a home (`relay.py`); with `--listen unix://`, its control socket too, and until a signal."""
     import json
 
     from spindle.logs import start_logging
@@ -264,12 +344,11 @@ def _serve_relays(options: argparse.Namespace, signals: EndSignals) -> int:
     from spindle.storage.shared_folder import shared_folder
 
     start_logging(SharedLog(shared_folder(options.serve_relays)), options.log_format)
-    words = json.dumps(hello([*options.config_before, *options.config_after], _switched(options)))
+    words = json.dumps(hello(_given(options, "config"), _switched(options)))
     try:
         config = overrides(options)
     except ValueError as error:
-        print(f"spindle: {error}", file=sys.stderr)
-        return 2
+        return _failed(error, 2)
 
     async def serve() -> None:
         from spindle.actors.runtime import open_backend
@@ -279,7 +358,8 @@ def _serve_relays(options: argparse.Namespace, signals: EndSignals) -> int:
         _keep_modules()
         home = options.serve_relays
         async with open_backend(home=home, cwd=home, config=config, exporting=_exporting) as backend:
-            await serve_relays(backend, signals, read_hello(words), LOCK_FD, LISTENER_FD)
+            kept = options.listen == "unix://"
+            await serve_relays(backend, signals, read_hello(words), LOCK_FD, LISTENER_FD, kept=kept)
 
     return _run(serve)
 

@@ -55,8 +55,7 @@ def relay(config: Sequence[str], features: Sequence[tuple[str, bool]], started_w
         words = hello(config, features)
         home = os.path.abspath(home_path(os.environ))
         shared_folder.enter(home)
-        options = [*started_with, *(part for value in config for part in ("-c", value))]
-        options += [part for name, on in features for part in ("--enable" if on else "--disable", name)]
+        options = [*started_with, *passed_on(config, features)]
         connection, first = _accepted(home, json.dumps(words).encode() + b"\n", options)
     except (HomeError, NoDaemon, OSError) as error:
         print(f"spindle: {error}", file=sys.stderr)
@@ -66,6 +65,25 @@ def relay(config: Sequence[str], features: Sequence[tuple[str, bool]], started_w
     log = os.path.join(shared_folder.shared_folder(home), shared_folder.LOG)
     print(f"spindle: the shared daemon has closed the connection; its log is {log}", file=sys.stderr)
     return 1
+
+
+def passed_on(config: Sequence[str], features: Sequence[tuple[str, bool]]) -> list[str]:
+    """The options with which a daemon is started: -c, --enable and --disable."""
+    options = [part for value in config for part in ("-c", value)]
+    return options + [part for name, on in features for part in ("--enable" if on else "--disable", name)]
+
+
+def proxy(path: str) -> int:
+    """Copy bytes between standard input and output and a Unix socket, until one of them ends; returns the exit code."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.chdir(os.path.dirname(path) or ".")  # the whole path may be longer than a socket's may be
+        connection.connect(os.path.basename(path))
+    except OSError as error:
+        print(f"spindle: failed to connect to socket at {path}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    _carry(connection, b"")
+    return 0
 
 
 # -- finding the daemon
@@ -78,7 +96,7 @@ def _accepted(home: str, words: bytes, options: Sequence[str]) -> tuple[socket.s
         report = None
         connection = shared_folder.connect(left)
         if connection is None and (lock := shared_folder.take_lock()) is not None:
-            report = _start(home, lock, options)
+            report = start(home, lock, options)
             connection = shared_folder.connect(left)
         if connection is not None:
             answer, rest = _ask(connection, words)
@@ -95,7 +113,7 @@ def _accepted(home: str, words: bytes, options: Sequence[str]) -> tuple[socket.s
 
 
 def _named(home: str) -> str:
-    pid = shared_folder.owner()
+    pid, _ = shared_folder.owner()
     return f"the shared daemon of {home}{f' (pid {pid})' if pid else ''}"
 
 
@@ -112,8 +130,11 @@ def _ask(connection: socket.socket, words: bytes) -> tuple[Mapping[str, object],
     return answer, rest
 
 
-def _start(home: str, lock: int, options: Sequence[str]) -> Callable[[], str]:
-    """Start a daemon; returns what reads the end of its log so far. The relay keeps neither the lock nor the socket."""
+def start(home: str, lock: int, options: Sequence[str]) -> Callable[[], str]:
+    """Start a daemon with the lock; returns what reads the end of its log so far. For a process that has entered the folder.
+
+    The lock and the socket are the daemon's then. Raises OSError.
+    """
     server = shared_folder.listen()
     log = shared_folder.open_log()
     begin = os.fstat(log).st_size

@@ -10,6 +10,7 @@ import trio
 from spindle.actors import daemon
 from spindle.actors.daemon import DRAIN, serve_listener
 from spindle.actors.signals import CAUGHT, EndSignals
+from spindle.rpc.transports.listen import ListenTarget
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ async def test_turns_that_do_not_end_are_waited_for_with_a_timeout(busy, tmp_pat
     signals = EndSignals()
     signals.count = 1
     began = trio.current_time()
-    await serve_listener(busy, f"unix://{tmp_path}/s", signals)
+    await serve_listener(busy, ListenTarget("unix", path=tmp_path / "s"), signals)
     assert DRAIN <= trio.current_time() - began < DRAIN + 1
     assert busy.ending
     assert "ending turns that still run after 60 seconds" in caplog.text
@@ -36,7 +37,7 @@ async def test_a_second_signal_ends_the_wait(busy, tmp_path, autojump_clock, cap
     signals = EndSignals()
     signals.count = 2
     began = trio.current_time()
-    await serve_listener(busy, f"unix://{tmp_path}/s", signals)
+    await serve_listener(busy, ListenTarget("unix", path=tmp_path / "s"), signals)
     assert trio.current_time() - began < 1
     assert not caplog.records
 

@@ -217,7 +217,7 @@ async def test_it_serves_on_its_socket_until_signalled(opened, nursery, monkeypa
         async with await trio.open_unix_socket(shared_folder.SOCKET) as stream:
             await stream.send_all(json.dumps(WORDS).encode() + b"\n")
             assert json.loads(await stream.receive_some()) == {"accepted": True}
-            assert shared_folder.owner() == str(os.getpid())
+            assert shared_folder.owner() == (str(os.getpid()), False)
             assert shared_folder.take_lock() is None
             signals._on_signal(signal.SIGTERM, None)
             assert await stream.receive_some() == b""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from benchmarks.driving import configure
@@ -15,6 +16,7 @@ from benchmarks.driving import configure
 from .client import Client
 from .model import Endpoint
 from .process import Daemon
+from .sharing import Relay, Relays, Shared
 from .trace import Trace
 
 
@@ -86,3 +88,24 @@ def unix_daemon(launch: Callable[..., Daemon], tmp_path: Path) -> Daemon:
 def ws_daemon(launch: Callable[..., Daemon]) -> Daemon:
     """A daemon on a WebSocket."""
     return launch("ws://127.0.0.1:0")
+
+
+@pytest.fixture
+def shared(home: Path) -> Iterator[Shared]:
+    shared = Shared(home)
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def relay(home: Path, tmp_path: Path, shared: Shared) -> Iterator[Relays]:
+    """relay(*options, cwd="a", **environment) -> a relay that is started in a folder of the test."""
+    relays: list[Relay] = []
+
+    def start(*options: str, cwd: str = "a", popen: dict[str, Any] | None = None, **environment: str) -> Relay:
+        relays.append(Relay(home, tmp_path / cwd, options, environment, **(popen or {})))
+        return relays[-1]
+
+    yield start
+    for one in relays:
+        one.close()

@@ -60,8 +60,7 @@ class Daemon:
             line = self.logged("listening on: ")
             self.address: Any = ("127.0.0.1", int(line.rpartition(":")[2]))
         elif listen.startswith("unix://"):
-            self.logged("listening on: ")
-            self.address = listen.removeprefix("unix://")
+            self.address = self.logged("listening on: ").partition("unix://")[2]
 
     def _read_log(self) -> None:
         assert self.process.stderr is not None

@@ -2,140 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import signal
 import socket
-import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from benchmarks.driving import DEADLINE, completed, created, message_done
+from benchmarks.driving import completed, created, message_done
 
-from .client import Client, Pipes
-from .feed import Feed
+from .client import Pipes
 from .model import Endpoint, calls
-from .process import interpreter
+from .sharing import Relays, Shared
 
 PR_SET_NO_NEW_PRIVS = 38
-
-Relays = Callable[..., "Relay"]
-
-
-class Relay:
-    """A relay and its client."""
-
-    def __init__(self, home: Path, cwd: Path, options: tuple[str, ...], environment: dict[str, str], **popen: Any) -> None:
-        cwd.mkdir(exist_ok=True)
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process: subprocess.Popen[bytes] = subprocess.Popen(
-            [*interpreter(), "spindle", "app-server", "--shared", *options],
-            env={**os.environ, "CODEX_HOME": str(home), "SPINDLE_LOG": "info", **environment},
-            cwd=cwd,
-            start_new_session=True,
-            **{**pipes, **popen},
-        )
-        self._client: Client | None = None
-        if self.process.stdin is not None and self.process.stdout is not None:
-            self._client = Client(Pipes(self.process.stdin, self.process.stdout))
-        self.errors: Feed[str] = Feed()
-        self._reading = threading.Thread(target=self._read)
-        self._reading.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.errors.add(line.decode())
-        self.errors.end()
-
-    @property
-    def client(self) -> Client:
-        """The client on pipes."""
-        assert self._client is not None
-        return self._client
-
-    @contextlib.contextmanager
-    def on(self, wire: Pipes) -> Iterator[Client]:
-        """A client on another wire, which ends with the relay."""
-        client = Client(wire)
-        try:
-            yield client
-        finally:
-            self.process.kill()
-            client.join()
-
-    def ended(self) -> tuple[int, str]:
-        """Wait for the exit code and the standard error."""
-        code = self.process.wait(DEADLINE)
-        self.errors.wait_end()
-        return code, "".join(self.errors.entries)
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait(DEADLINE)
-        if self._client is not None:
-            self._client.join()
-        self._reading.join(DEADLINE)
-        for pipe in filter(None, (self.process.stdin, self.process.stdout, self.process.stderr)):
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
-
-
-class Shared:
-    """The shared folder of a home, as other processes see it."""
-
-    def __init__(self, home: Path) -> None:
-        self.folder = home / "spindle" / "shared"
-
-    @property
-    def pid(self) -> int:
-        """The process of the daemon that was started last."""
-        return int((self.folder / "lock").read_text())
-
-    @property
-    def log(self) -> str:
-        """What daemons have logged."""
-        return (self.folder / "log").read_text()
-
-    def wait_for_end(self) -> None:
-        """Wait until no daemon has the lock, not even one that is being started."""
-        if (self.folder / "lock").exists():
-            with open(self.folder / "lock", "rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-
-    def close(self) -> None:
-        """End the daemon that a test has left."""
-        with contextlib.suppress(OSError, ValueError):
-            os.kill(self.pid, signal.SIGKILL)
-        self.wait_for_end()
-
-
-@pytest.fixture
-def shared(home: Path) -> Iterator[Shared]:
-    shared = Shared(home)
-    yield shared
-    shared.close()
-
-
-@pytest.fixture
-def relay(home: Path, tmp_path: Path, shared: Shared) -> Iterator[Relays]:
-    """relay(*options, cwd="a", **environment) -> a relay that is started in a folder of the test."""
-    relays: list[Relay] = []
-
-    def start(*options: str, cwd: str = "a", popen: dict[str, Any] | None = None, **environment: str) -> Relay:
-        relays.append(Relay(home, tmp_path / cwd, options, environment, **(popen or {})))
-        return relays[-1]
-
-    yield start
-    for one in relays:
-        one.close()
 
 
 def test_clients_in_several_folders_share_a_daemon_and_its_threads(

@@ -37,12 +37,12 @@ def test_a_folder_that_is_open_to_others_is_refused(home: Path) -> None:
 
 
 def test_one_process_at_a_time_has_the_lock(home: Path) -> None:
-    assert shared_folder.owner() == ""
+    assert shared_folder.owner() == ("", False)
     lock = shared_folder.take_lock()
     assert lock is not None
     shared_folder.sign(lock)
     assert shared_folder.take_lock() is None
-    assert shared_folder.owner() == str(os.getpid())
+    assert shared_folder.owner() == (str(os.getpid()), False)
     os.close(lock)
     again = shared_folder.take_lock()
     assert again is not None

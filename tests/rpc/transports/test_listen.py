@@ -43,6 +43,9 @@ Handler = Callable[[Transport], Awaitable[None]]
         ("ws://[::1]:80", ListenTarget("websocket", "::1", 80)),
         ("unix:///run/s.sock", ListenTarget("unix", path=Path("/run/s.sock"))),
         ("unix://s.sock", ListenTarget("unix", path=Path("s.sock"))),
+        ("unix://", ListenTarget("unix")),
+        ("ws://0.0.0.0:1", ListenTarget("websocket", "0.0.0.0", 1)),
+        ("ws://192.0.2.1:1", ListenTarget("websocket", "192.0.2.1", 1)),
     ],
 )
 def test_listen_values(url: str, target: ListenTarget) -> None:
@@ -57,7 +60,6 @@ def test_listen_values(url: str, target: ListenTarget) -> None:
         "stdio:///x",
         "off:",
         "http://127.0.0.1:1",
-        "unix://",
         "unix://a\0b",
         "ws://",
         "ws://127.0.0.1",
@@ -70,8 +72,6 @@ def test_listen_values(url: str, target: ListenTarget) -> None:
         "ws://localhost:1",
         "ws://::1:1",
         "ws://[127.0.0.1]:1",
-        "ws://0.0.0.0:1",
-        "ws://192.0.2.1:1",
     ],
 )
 def test_listen_values_that_are_refused_by_name(url: str) -> None:
@@ -116,7 +116,7 @@ async def test_when_accepting_ends_open_connections_go_on() -> None:
         accepting: trio.CancelScope = await nursery.start(serve_websocket, listeners, echo)
         address = listeners[0].socket.getsockname()
         async with await open_stream_to_socket_listener(listeners[0]) as stream:
-            client = await connect(stream, "h", "/")
+            client = await connect(stream, "localhost", "/")
             accepting.cancel()
             await wait_all_tasks_blocked()
             with pytest.raises(OSError, match=r"failed|refused"):
@@ -130,7 +130,7 @@ async def test_when_accepting_ends_open_connections_go_on() -> None:
 @pytest.mark.parametrize("path", [b"/readyz", b"/healthz"])
 async def test_probes_are_answered_without_a_body(path: bytes) -> None:
     async with serving() as listener:
-        head, body = (await ask(listener, b"GET %s HTTP/1.1\r\nhost: h\r\n\r\n" % path)).split(b"\r\n\r\n")
+        head, body = (await ask(listener, b"GET %s HTTP/1.1\r\nhost: localhost\r\n\r\n" % path)).split(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
     assert b"content-length: 0" in head.lower()
     assert body == b""
@@ -139,13 +139,13 @@ async def test_probes_are_answered_without_a_body(path: bytes) -> None:
 @pytest.mark.parametrize(
     ("request_head", "status"),
     [
-        (b"GET /readyz HTTP/1.1\r\nhost: h\r\norigin: x\r\n\r\n", 403),
-        (b"HEAD /readyz HTTP/1.1\r\nhost: h\r\n\r\n", 200),
-        (b"POST /readyz HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\nabc", 405),
-        (b"GET / HTTP/1.1\r\nhost: h\r\n\r\n", 400),
+        (b"GET /readyz HTTP/1.1\r\nhost: localhost\r\norigin: x\r\n\r\n", 403),
+        (b"HEAD /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n", 200),
+        (b"POST /readyz HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\n\r\nabc", 405),
+        (b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n", 400),
         (b"GET / HTTP/1.0\r\n\r\n", 400),
         (b"no http at all\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nhost: h\r\nx: " + b"y" * 40_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 40_000 + b"\r\n\r\n", 431),
     ],
 )
 async def test_a_request_that_is_not_a_websocket_gets_one_answer(request_head: bytes, status: int) -> None:
@@ -159,7 +159,7 @@ async def test_a_websocket_from_a_web_page_is_refused() -> None:
     async with serving() as listener:
         stream = await open_stream_to_socket_listener(listener)
         with pytest.raises(UpgradeRefused) as refusal:
-            await connect(stream, "h", "/", [("origin", "https://example.com")])
+            await connect(stream, "localhost", "/", [("origin", "https://example.com")])
         await stream.aclose()
     assert refusal.value.status == 403
 
@@ -183,13 +183,13 @@ async def test_a_peer_is_refused_with_a_reason_and_the_next_is_served(kind: str,
     async with serving(target=target, refuse=refuse) as listener:
         async with await reach(listener) as stream:
             with pytest.raises(UpgradeRefused) as refusal:
-                await connect(stream, "h", "/")
+                await connect(stream, "localhost", "/")
             assert (refusal.value.status, refusal.value.body) == (403, b"not you\n")
             if kind == "unix":
                 assert asked == [Peer(pid=os.getpid(), uid=os.geteuid())]
             else:
                 assert asked == [Peer((stream.socket.getsockname(), listener.socket.getsockname()))]
-        client = await connect(await reach(listener), "h")
+        client = await connect(await reach(listener), "localhost")
         await client.aclose()
     assert len(asked) == 2
 
@@ -199,14 +199,14 @@ async def test_a_peer_that_is_refused_may_still_probe() -> None:
         return "not you"
 
     async with serving(refuse=refuse) as listener:
-        answer = await ask(listener, b"GET /readyz HTTP/1.1\r\nhost: h\r\n\r\n")
+        answer = await ask(listener, b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("path", ["/", "/some/path?x"])
 async def test_any_path_opens_a_websocket(path: str) -> None:
     async with serving() as listener:
-        client = await connect(await open_stream_to_socket_listener(listener), "h", path)
+        client = await connect(await open_stream_to_socket_listener(listener), "localhost", path)
         await client.send([b"hello"])
         assert await client.receive() == b"hello"
         await client.aclose()
@@ -219,8 +219,8 @@ async def test_the_next_connection_is_served_after_a_crash(caplog: pytest.LogCap
         await transport.send([b"fine"])
 
     async with serving(crash) as listener:
-        first = await connect(await open_stream_to_socket_listener(listener), "h")
-        second = await connect(await open_stream_to_socket_listener(listener), "h")
+        first = await connect(await open_stream_to_socket_listener(listener), "localhost")
+        second = await connect(await open_stream_to_socket_listener(listener), "localhost")
         with caplog.at_level(logging.ERROR):
             await first.send([b"crash"])
             assert await first.receive() is None
@@ -244,7 +244,7 @@ async def test_a_client_that_disappears_is_not_a_crash(caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING):
         async with serving(talk) as listener:
             stream = await open_stream_to_socket_listener(listener)
-            await connect(stream, "h")
+            await connect(stream, "localhost")
             await stream.aclose()
             await ended.wait()
     assert caplog.records == []
@@ -253,7 +253,7 @@ async def test_a_client_that_disappears_is_not_a_crash(caplog: pytest.LogCapture
 async def test_a_stopping_server_sends_close_frames() -> None:
     async with serving() as listener:
         stream = await open_stream_to_socket_listener(listener)
-        client = await connect(stream, "h")
+        client = await connect(stream, "localhost")
         await client.send([b"hello"])
         assert await client.receive() == b"hello"
     raw = b""
@@ -273,14 +273,14 @@ async def test_a_missing_head_times_out_after_ten_seconds(autojump_clock: MockCl
 
 async def test_a_client_that_does_not_read_its_refusal_is_dropped_after_a_second(autojump_clock: MockClock) -> None:
     here, there = memory_stream_pair()
-    await there.send_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+    await there.send_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
     assert await handshake(here, "websocket") is None
     assert trio.current_time() == pytest.approx(1)
 
 
 async def test_a_refusal_ends_when_the_client_has_read_it(autojump_clock: MockClock) -> None:
     here, there = memory_stream_pair()
-    await there.send_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+    await there.send_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(handshake, here, "websocket")
         with trio.fail_after(0.5):
@@ -315,7 +315,7 @@ async def test_a_unix_socket_carries_websockets_and_says_so(tmp_path: Path) -> N
 
     path = tmp_path / "s"
     async with serving(note, ListenTarget("unix", path=path)):
-        client = await connect(await trio.open_unix_socket(str(path)), "h")
+        client = await connect(await trio.open_unix_socket(str(path)), "localhost")
         await client.send([b"hello"])
         assert await client.receive() == b"hello"
         await client.aclose()
@@ -330,14 +330,14 @@ async def test_a_tcp_socket_says_websocket() -> None:
         kinds.append(transport.kind)
 
     async with serving(note) as listener:
-        client = await connect(await open_stream_to_socket_listener(listener), "h")
+        client = await connect(await open_stream_to_socket_listener(listener), "localhost")
         assert await client.receive() is None
         await client.aclose()
     assert kinds == ["websocket"]
 
 
 async def connected(listener: trio.SocketListener) -> WebSocketTransport:
-    return await connect(await open_stream_to_socket_listener(listener), "h")
+    return await connect(await open_stream_to_socket_listener(listener), "localhost")
 
 
 async def admitted(listener: trio.SocketListener) -> WebSocketTransport:
@@ -345,7 +345,7 @@ async def admitted(listener: trio.SocketListener) -> WebSocketTransport:
     while True:
         stream = await open_stream_to_socket_listener(listener)
         try:
-            return await connect(stream, "h")
+            return await connect(stream, "localhost")
         except UpgradeRefused:
             await stream.aclose()
 
@@ -353,7 +353,7 @@ async def admitted(listener: trio.SocketListener) -> WebSocketTransport:
 async def refusal(listener: trio.SocketListener) -> UpgradeRefused:
     async with await open_stream_to_socket_listener(listener) as stream:
         with pytest.raises(UpgradeRefused) as refused:
-            await connect(stream, "h")
+            await connect(stream, "localhost")
     return refused.value
 
 
@@ -363,7 +363,7 @@ async def test_connections_are_bounded(caplog: pytest.LogCaptureFixture) -> None
         for _ in range(20):
             refused = await refusal(listener)
             assert (refused.status, refused.body) == (503, b"too many connections\n")
-        assert b" 200 " in await ask(listener, b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n")
+        assert b" 200 " in await ask(listener, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
         await clients.pop().aclose()
         clients.append(await admitted(listener))
         for client in clients:
@@ -425,7 +425,7 @@ async def test_without_a_descriptor_connections_wait_and_the_log_says_so_once(
 async def test_a_client_that_does_not_answer_pings_is_closed(autojump_clock: MockClock) -> None:
     here, there = memory_stream_pair()
     client = WSConnection(ConnectionType.CLIENT)
-    await there.send_all(client.send(Request(host="h", target="/")))
+    await there.send_all(client.send(Request(host="localhost", target="/")))
     transport = await handshake(here, "websocket")
     assert transport is not None
     ended: list[object] = []

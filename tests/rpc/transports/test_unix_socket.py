@@ -5,6 +5,7 @@ import fcntl
 import os
 import socket
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,7 +120,23 @@ def test_a_file_that_is_not_a_socket_is_not_replaced(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_path_too_long_says_so(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="it is reached by the descriptor of its folder")
+def test_a_long_path_is_reached_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / ("x" * 120) / "s"
+    made = bind_unix(path, 1)
+    with pytest.raises(OSError, match="a server has this socket in use"):
+        bind_unix(path, 1)
+    monkeypatch.chdir(path.parent)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect("s")
+    assert os.listdir() == ["s"]
+    unlink_unix(made)
+    made.socket.close()
+    assert os.listdir() == []
+
+
+def test_a_path_too_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(OSError, match="too long") as error:
         bind_unix(tmp_path / ("x" * 120) / "s", 1)
     assert error.value.errno == errno.ENAMETOOLONG
