@@ -20,7 +20,7 @@ from spindle.actors.thread import changes, messages, view
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.life import LEAVES, ThreadEffect, ThreadEvent
 from spindle.actors.thread.loading.loading import open_thread
-from spindle.actors.thread.loading.openings import Opening
+from spindle.actors.thread.loading.openings import FromRollout, Opening
 from spindle.actors.thread.parts import Parts
 from spindle.actors.thread.revert import revert_turns
 from spindle.actors.thread.supervisor import Supervisor
@@ -52,6 +52,7 @@ class ThreadActor(Actor):
             await core.services.begin_telemetry(core.state.config)
             await self.on(ThreadEvent.LOAD)
             await self.parts.servers.open()
+            await self._load_queue()
         except RpcError:
             raise
         except Exception as error:  # no client has been notified of this incarnation, and none needs to be of its end
@@ -64,6 +65,14 @@ class ThreadActor(Actor):
             core.info = info = thread_info(self.thread_id, core.state)
             instruments.each(lambda instrument: instrument.thread_loaded(info))
         core.supervisor.loaded(self.thread_id, self.generation)
+
+    async def _load_queue(self) -> None:
+        core, id = self.core, self.thread_id
+        if isinstance(core.opening, FromRollout):
+            from spindle.storage.state.database import has_queue
+
+            if await core.services.state.read_or(lambda db: has_queue(db, id), False):
+                await self.parts.submissions.load()
 
     def refusal(self, error: BaseException | None) -> Exception:
         """A thread that could not be loaded says why."""
@@ -87,6 +96,8 @@ class ThreadActor(Actor):
             if reply is not None:
                 reply.reject(error if isinstance(error, RpcError) else self._trouble(error, expected))
         parts, core = self.parts, self.core
+        if parts.queue is not None and parts.queue.due:
+            await parts.queue.go_on()
         if core.life.state in LEAVES and not (
             core.turn is not None or parts.turns.waiting or parts.membership.kept_loaded or parts.agents.working
         ):
@@ -106,7 +117,10 @@ class ThreadActor(Actor):
 
     async def turn_ended(self) -> None:
         """The turn's record is closed."""
+        turn = self.core.turn
         self.parts.turns.ended()
+        if turn is not None and self.parts.queue is not None:
+            await self.parts.queue.ended(turn)
         await self.on(ThreadEvent.TURN_ENDED)
 
     async def on(self, event: ThreadEvent) -> None:
@@ -189,6 +203,9 @@ _HANDLERS: Mapping[type, _Handler] = {
     messages.ListTerminals: lambda thread, message: thread.parts.tools.list_terminals(message),
     messages.EndTerminal: lambda thread, message: thread.parts.tools.end_terminal(message),
     messages.EndTerminals: lambda thread, message: thread.parts.tools.end_terminals(message),
+    messages.ReadQueue: lambda thread, message: thread.parts.submissions.read(message),
+    messages.ChangeQueue: lambda thread, message: thread.parts.submissions.change(message),
+    messages.StartQueued: lambda thread, message: thread.parts.submissions.start(message),
     messages.Settle: lambda thread, _: thread.parts.recording.settled(),
     messages.TurnEnded: lambda thread, _: thread.turn_ended(),
     messages.StopThread: lambda thread, _: thread.on(ThreadEvent.STOP),

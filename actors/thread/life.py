@@ -124,6 +124,9 @@ LIFE: Final[Table] = {
 LEAVES: Final = frozenset({_S.COLD, _S.UNWATCHED})
 """No subscriber is waited for: the thread leaves when nothing else keeps it."""
 
+WATCHED: Final = frozenset({_S.SUBSCRIBED, _S.LINGERING})
+"""It has subscribers, or waits for them to come back."""
+
 
 @define(eq=False)
 class Life:

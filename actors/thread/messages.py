@@ -34,6 +34,8 @@ from spindle.rpc.protocol.threads import (
 from spindle.rpc.protocol.turns import Turn, TurnStartParams
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from spindle.actors.tools.mcp.servers import McpServers
 
 T = TypeVar("T")
@@ -256,6 +258,28 @@ class EndTerminal(Urgent, Ask[bool]):
 @frozen(kw_only=True)
 class EndTerminals(Urgent, Ask[None]):
     """End all of these commands."""
+
+
+@frozen(kw_only=True)
+class ReadQueue(Ask[Any]):
+    """Answer with what `work` finds in the stored queue of the thread; with `empty` if nothing was ever stored."""
+
+    work: Callable[[sqlite3.Connection], object]
+    empty: object
+
+
+@frozen(kw_only=True)
+class ChangeQueue(Ask[Any]):
+    """Change the stored queue of the thread. `work` returns the answer, and whether anything has changed."""
+
+    work: Callable[[sqlite3.Connection], tuple[Any, bool]]
+
+
+@frozen(kw_only=True)
+class StartQueued(ForTurn[Turn]):
+    """Make a turn of the queued submission `id`, or of the next one. Answers with the turn."""
+
+    id: str | None
 
 
 @frozen

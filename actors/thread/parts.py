@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.agents.parent import ThreadAgents
 from spindle.actors.thread.core import ThreadCore
@@ -11,6 +13,9 @@ from spindle.actors.thread.reloading import Reloading
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.queue import TurnQueue
+
+if TYPE_CHECKING:
+    from spindle.actors.thread.turns.submissions import Submissions
 
 
 class Parts:
@@ -26,3 +31,14 @@ class Parts:
         self.reloading = Reloading(core, self.servers)
         self.turns = TurnQueue(core, self.recording, self.tools, self.servers, self.membership, self.reloading)
         self.joining = Joining(core, self.membership, self.agents, self.servers)
+        self.queue: Submissions | None = None
+        """The stored queue; None as long as nothing was asked of it, and nothing is in it."""
+
+    @property
+    def submissions(self) -> Submissions:
+        """The queue, for what needs it."""
+        if self.queue is None:
+            from spindle.actors.thread.turns.submissions import Submissions
+
+            self.queue = Submissions(self.core, self.turns)
+        return self.queue

@@ -159,6 +159,12 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
     ("thread/goal/set", "goals", "ThreadGoalSetParams", "ThreadGoalSetResponse", STABLE),
     ("thread/goal/get", "goals", "ThreadGoalGetParams", "ThreadGoalGetResponse", STABLE),
     ("thread/goal/clear", "goals", "ThreadGoalClearParams", "ThreadGoalClearResponse", STABLE),
+    ("thread/queue/add", "queue", "ThreadQueueAddParams", "ThreadQueueAddResponse", EXPERIMENTAL),
+    ("thread/queue/list", "queue", "ThreadQueueListParams", "ThreadQueueListResponse", EXPERIMENTAL),
+    ("thread/queue/update", "queue", "ThreadQueueUpdateParams", "ThreadQueueUpdateResponse", EXPERIMENTAL),
+    ("thread/queue/delete", "queue", "ThreadQueueDeleteParams", "ThreadQueueDeleteResponse", EXPERIMENTAL),
+    ("thread/queue/reorder", "queue", "ThreadQueueReorderParams", "ThreadQueueReorderResponse", EXPERIMENTAL),
+    ("thread/queue/start", "queue", "ThreadQueueStartParams", "ThreadQueueStartResponse", EXPERIMENTAL),
     ("thread/section/move", "sections", "ThreadSectionMoveParams", "ThreadSectionMoveResponse", STABLE),
     (
         "thread/settings/update", "thread_settings", "ThreadSettingsUpdateParams",
@@ -267,7 +273,9 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
 )
 
 
-EXPERIMENTAL_NOTIFICATIONS: Final = frozenset(("thread/readState/changed", "thread/settings/updated"))
+EXPERIMENTAL_NOTIFICATIONS: Final = frozenset(
+    ("thread/queue/changed", "thread/readState/changed", "thread/settings/updated")
+)
 """Notifications that are sent only to connections with the experimentalApi capability."""
 
 

@@ -6,6 +6,7 @@ from spindle.rpc.protocol.config import ConfigWarningNotification
 from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
 from spindle.rpc.protocol.hooks import HookCompletedNotification, HookStartedNotification
 from spindle.rpc.protocol.mcp import McpServerStatusUpdatedNotification
+from spindle.rpc.protocol.queue import ThreadQueueChangedNotification
 from spindle.rpc.protocol.read_states import ThreadReadStateChangedNotification
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdatedNotification
 from spindle.rpc.protocol.threads import ServerRequestResolvedNotification, ThreadTokenUsageUpdatedNotification
@@ -52,6 +53,7 @@ ThreadNotification: TypeAlias = (
     | ServerRequestResolvedNotification
     | TerminalInteractionNotification
     | ThreadGoalUpdatedNotification
+    | ThreadQueueChangedNotification
     | ThreadReadStateChangedNotification
     | ThreadSettingsUpdatedNotification
     | ThreadTokenUsageUpdatedNotification

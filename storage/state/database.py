@@ -13,7 +13,7 @@ from spindle.storage.state.unavailable import StateUnavailable
 
 _BUSY_SECONDS: Final = 5.0
 
-TABLES: Final = ("placements", "read_states", "goals")
+TABLES: Final = ("placements", "read_states", "goals", "queued", "paused_queues", "attachments", "memberships")
 """The tables with rows of threads."""
 
 _VERSIONS: Final[tuple[tuple[str, ...], ...]] = (
@@ -44,6 +44,43 @@ _VERSIONS: Final[tuple[tuple[str, ...], ...]] = (
             created_at INTEGER NOT NULL,
             updated_at INTEGER NOT NULL
         ) WITHOUT ROWID""",
+    ),
+    (
+        """CREATE TABLE queued (
+            id TEXT PRIMARY KEY,
+            thread_id TEXT NOT NULL,
+            position INTEGER NOT NULL,
+            submission BLOB NOT NULL,
+            turn_id TEXT
+        ) WITHOUT ROWID""",
+        "CREATE INDEX queued_in_order ON queued (thread_id, position)",
+        "CREATE TABLE paused_queues (thread_id TEXT PRIMARY KEY) WITHOUT ROWID",
+        """CREATE TABLE attachments (
+            id TEXT PRIMARY KEY,
+            thread_id TEXT NOT NULL,
+            type TEXT NOT NULL,
+            identity TEXT NOT NULL,
+            payload BLOB NOT NULL,
+            created_at INTEGER NOT NULL,
+            UNIQUE (thread_id, type, identity)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX attachments_by_identity ON attachments (type, identity, thread_id)",
+        """CREATE TABLE projects (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL,
+            roots BLOB NOT NULL,
+            metadata BLOB NOT NULL,
+            position INTEGER NOT NULL,
+            created_at INTEGER NOT NULL,
+            updated_at INTEGER NOT NULL
+        ) WITHOUT ROWID""",
+        "CREATE INDEX projects_in_order ON projects (position, id)",
+        "CREATE TABLE project_keys (key TEXT PRIMARY KEY, project_id TEXT NOT NULL) WITHOUT ROWID",
+        """CREATE TABLE memberships (
+            thread_id TEXT PRIMARY KEY,
+            project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE
+        ) WITHOUT ROWID""",
+        "CREATE INDEX memberships_by_project ON memberships (project_id)",
     ),
 )
 """The statements of each schema version. Entries are never changed, only added: files of all versions are in use."""
@@ -104,3 +141,8 @@ def forget_threads(connection: sqlite3.Connection, thread_ids: Sequence[str]) ->
     """Delete all rows of these threads. For `StateStore.change`."""
     for table in TABLES:
         connection.executemany(f"DELETE FROM {table} WHERE thread_id = ?", [(id,) for id in thread_ids])
+
+
+def has_queue(connection: sqlite3.Connection, thread_id: str) -> bool:
+    """Whether anything is queued for a thread. It is here, so that opening a thread without a queue imports nothing for it."""
+    return connection.execute("SELECT 1 FROM queued WHERE thread_id = ? LIMIT 1", (thread_id,)).fetchone() is not None

@@ -75,7 +75,7 @@ class Talk:
 
     async def settled(self, id: int) -> Any:
         """The answer to a request as it was sent."""
-        return await self._first(lambda message: message.get("id") == id and "method" not in message)
+        return await self.first(lambda message: message.get("id") == id and "method" not in message)
 
     async def answer(self, id: int) -> Any:
         """The result of a request; raises Refused."""
@@ -98,7 +98,7 @@ class Talk:
                 seen += 1
             return seen == times
 
-        return (await self._first(wanted))["params"]
+        return (await self.first(wanted))["params"]
 
     async def initialize(self) -> None:
         """The first request."""
@@ -119,7 +119,8 @@ class Talk:
             and entry.message.get("params", {}).get("threadId") == thread_id
         ]
 
-    async def _first(self, wanted: Any) -> Any:
+    async def first(self, wanted: Any) -> Any:
+        """The first message that is wanted."""
         at = 0
         while True:
             while at < len(self.history):

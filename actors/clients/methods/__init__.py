@@ -38,6 +38,12 @@ _TABLE = {
     "thread/goal/set": ("goals", "set_"),
     "thread/goal/get": ("goals", "get"),
     "thread/goal/clear": ("goals", "clear"),
+    "thread/queue/add": ("queue", "add"),
+    "thread/queue/list": ("queue", "list_"),
+    "thread/queue/update": ("queue", "update"),
+    "thread/queue/delete": ("queue", "delete"),
+    "thread/queue/reorder": ("queue", "reorder"),
+    "thread/queue/start": ("queue", "start"),
     "thread/settings/update": ("thread_settings", "update"),
     "thread/search": ("search", "search"),
     "thread/searchOccurrences": ("search", "occurrences"),
@@ -151,7 +157,7 @@ EARLY = frozenset({"thread/list"})
 WORK = frozenset(
     {
         *("thread/start", "thread/fork", "thread/compact/start", "thread/shellCommand"),
-        *("turn/start", "review/start", "mcpServer/tool/call"),
+        *("thread/queue/start", "turn/start", "review/start", "mcpServer/tool/call"),
     }
 )
 """Methods that start work; they are refused while the server is shutting down."""

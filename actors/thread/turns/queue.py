@@ -67,6 +67,8 @@ class TurnQueue:
         """Requests for turns that wait for the end of the running one, oldest first."""
         self.reverting: list[RevertTurns] = []
         """Reverts that wait for the end of the running turn."""
+        self.interrupted = False
+        """Whether the last turn was interrupted."""
 
     async def start_turn(self, message: StartTurn) -> None:
         """Start a turn, or add the input to the running one. If that takes no more input, the request waits for its end.
@@ -99,6 +101,16 @@ class TurnQueue:
             turn = self._begin(str(uuid7()), message.params, given, message.context)
             self._watch(turn, message.watch)
             message.reply.resolve(Turn(turn.id))
+
+    async def read_input(self, content: Sequence[UserInput]) -> TurnInput:
+        """Input for a turn with the thread's settings. Raises RpcError."""
+        return await self._input(content, self._thread.state.settings)
+
+    def begin(self, turn_id: str, params: TurnStartParams, given: TurnInput, context: Context) -> LiveTurn:
+        """Start the turn `turn_id` for the thread's clients, where none runs or waits."""
+        turn = self._begin(turn_id, params, given, context)
+        self._watch(turn, None)
+        return turn
 
     def start_compaction(self, message: Compact) -> None:
         """Start a compaction, as a turn of its own, when no other turn runs. A caller that has withdrawn starts nothing."""
@@ -177,6 +189,7 @@ class TurnQueue:
         """Release the running turn: its record is closed."""
         turn, self._thread.turn = self._thread.turn, None
         if turn is not None:
+            self.interrupted = turn.result is not None and turn.result.status == "interrupted"
             turn.release()
 
     def due(self) -> Iterator[Ask[Any]]:
