@@ -23,4 +23,4 @@ class Parts:
         self.servers = ThreadServers(core, self.membership)
         self.tools = ThreadTools(core, self.servers, self.agents)
         self.turns = TurnQueue(core, self.recording, self.tools, self.servers, self.membership)
-        self.joining = Joining(core, self.membership, self.agents, self.servers)
+        self.joining = Joining(core, self.membership, self.agents, self.servers, self.turns)

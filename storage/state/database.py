@@ -13,7 +13,7 @@ from spindle.storage.state.unavailable import StateUnavailable
 
 _BUSY_SECONDS: Final = 5.0
 
-TABLES: Final = ("placements", "read_states", "goals")
+TABLES: Final = ("placements", "read_states", "goals", "open_turns")
 """The tables with rows of threads."""
 
 _VERSIONS: Final[tuple[tuple[str, ...], ...]] = (
@@ -44,6 +44,13 @@ _VERSIONS: Final[tuple[tuple[str, ...], ...]] = (
             created_at INTEGER NOT NULL,
             updated_at INTEGER NOT NULL
         ) WITHOUT ROWID""",
+    ),
+    (
+        """CREATE TABLE open_turns (
+            thread_id TEXT PRIMARY KEY,
+            turn_id TEXT NOT NULL,
+            body BLOB NOT NULL
+        )""",
     ),
 )
 """The statements of each schema version. Entries are never changed, only added: files of all versions are in use."""
