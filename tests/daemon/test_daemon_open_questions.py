@@ -139,8 +139,7 @@ def test_all_open_questions_are_asked_again_and_what_had_begun_is_not_run_again(
     questions = asked(client, 2)
     assert {question["params"]["itemId"] for question in questions} == {"call-0", "call-1"}
     for question in questions:
-        begun = client.wait_for("item/started", thread, turn)
-        assert begun["item"]["status"] == "inProgress"
+        assert client.wait_for("item/started", thread, turn)["item"]["status"] == "inProgress"
         answer(client, question)
     [patch] = asked(client, method="item/fileChange/requestApproval")
     answer(client, patch)

@@ -22,6 +22,9 @@ from spindle.storage.state.open_turns import waiting
 
 log = logging.getLogger("spindle")
 
+_IDS: Any = Sequence[str]
+_CONTENT: Any = Sequence[UserInput]
+
 LOST = "interrupted: the server ended while this call ran; how much of it was done is not known"
 """The output of a call that had begun."""
 
@@ -68,10 +71,10 @@ class SuspendedTurn:
                 started_at=structure(stored["startedAt"], int),
                 params=structure(stored["params"], TurnStartParams),
                 settings=Settings(**settings),
-                calls=structure(stored["calls"], Sequence[str]),
-                pending=structure(stored["pending"], Sequence[str]),
+                calls=structure(stored["calls"], _IDS),
+                pending=structure(stored["pending"], _IDS),
                 input=[
-                    TurnInput(structure(one["content"], Sequence[UserInput]), one["item"], one["attached"])
+                    TurnInput(structure(one["content"], _CONTENT), one["item"], one["attached"])
                     for one in stored["input"]
                 ],
             )
