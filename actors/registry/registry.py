@@ -337,7 +337,7 @@ class Registry(Actor):
                 case Stop(mailbox):
                     self._publish(thread_id)
                     with suppress(ActorExited):  # it has ended by itself, and its `Gone` is on its way
-                        mailbox.post(StopThread())
+                        mailbox.post(StopThread(leaves=self._closing))
                 case Announce(begun=begun):
                     self._publish(thread_id)
                     if begun:

@@ -18,9 +18,10 @@ from spindle.actors.tasks.faults import message_of
 from spindle.actors.tasks.log_ids import log_as
 from spindle.actors.thread import changes, messages, view
 from spindle.actors.thread.core import ThreadCore
-from spindle.actors.thread.life import LEAVES, ThreadEffect, ThreadEvent
+from spindle.actors.thread.life import LEAVES, ThreadEffect, ThreadEvent, ThreadState
 from spindle.actors.thread.loading.loading import open_thread
 from spindle.actors.thread.loading.openings import FromRollout, Opening
+from spindle.actors.thread.messages import StopThread
 from spindle.actors.thread.parts import Parts
 from spindle.actors.thread.revert import revert_turns
 from spindle.actors.thread.supervisor import Supervisor
@@ -37,6 +38,7 @@ class ThreadActor(Actor):
         super().__init__()
         self.thread_id = thread_id
         self.generation = 0
+        self._leaves = False
         self.core = ThreadCore(thread_id, opening, services, supervisor, self.mailbox)
         self.parts = Parts(self.core)
 
@@ -115,13 +117,21 @@ class ThreadActor(Actor):
         if waiting is not None:
             await waiting
 
+    async def told_to_stop(self, message: StopThread) -> None:
+        """The registry ends the thread."""
+        self._leaves = message.leaves
+        await self.on(ThreadEvent.STOP)
+
     async def turn_ended(self) -> None:
-        """The turn's record is closed."""
+        """The turn's record is closed, or it was suspended. If clients have come back meanwhile, it goes on at once."""
         turn = self.core.turn
         self.parts.turns.ended()
-        if turn is not None and self.parts.queue is not None:
+        if turn is not None and not turn.suspended and self.parts.queue is not None:
             await self.parts.queue.ended(turn)
         await self.on(ThreadEvent.TURN_ENDED)
+        if self.core.subscribers and self.core.life.state is ThreadState.SUBSCRIBED:
+            await self.parts.turns.recall()
+            self.parts.turns.go_on()
 
     async def on(self, event: ThreadEvent) -> None:
         """Change the state of the thread's life and carry out the effects."""
@@ -130,6 +140,8 @@ class ThreadActor(Actor):
             match effect:
                 case ThreadEffect.RETIRE:
                     core.supervisor.retire(self.thread_id, self.generation, self.mailbox.seen)
+                case ThreadEffect.END if core.turn is not None and self._leaves:
+                    core.turn.leave()
                 case ThreadEffect.END if core.turn is not None:
                     core.turn.interrupt()
                 case ThreadEffect.END:
@@ -208,6 +220,6 @@ _HANDLERS: Mapping[type, _Handler] = {
     messages.StartQueued: lambda thread, message: thread.parts.submissions.start(message),
     messages.Settle: lambda thread, _: thread.parts.recording.settled(),
     messages.TurnEnded: lambda thread, _: thread.turn_ended(),
-    messages.StopThread: lambda thread, _: thread.on(ThreadEvent.STOP),
+    messages.StopThread: lambda thread, message: thread.told_to_stop(message),
 }
 """By the type of message. What a handler returns is awaited."""

@@ -7,7 +7,7 @@ it is first needed: a thread that is only read by clients never needs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -154,8 +154,10 @@ class Conversation:
     def _take_history(self, history: _History) -> None:
         self.summary, self._items, self._unanswered = history.summary, history.items, history.unanswered
 
-    async def begin(self, *, history: bool = True) -> bool:
+    async def begin(self, *, history: bool = True, pending: Collection[str] = ()) -> bool:
         """Open the rollout for writing, creating it if it is new. Returns whether another process had written to it.
+
+        A history that is loaded has an output for each call, except for those that are `pending`.
 
         With `history` the history is loaded too, if it is not yet. Without, calls that a crash left without an output stay
         without one. Raises WriterBusy, JournalError, OSError.
@@ -177,7 +179,7 @@ class Conversation:
             if changed:
                 await self._reading(self.follow)
             if history and self._items is None:
-                self._take_history(await self._reading(lambda rollout: _History.of(rollout.replay())))
+                self._take_history(await self._reading(lambda rollout: _History.of(rollout.replay(), pending)))
             if self._unanswered:
                 # calls that a crash left without an output get one in the file too
                 self._append([encode_line(records.RESPONSE_ITEM, orjson.Fragment(item)) for item in self._unanswered])
@@ -375,9 +377,9 @@ class _History:
     unanswered: list[bytes]
 
     @classmethod
-    def of(cls, replay: RolloutReplay) -> _History:
+    def of(cls, replay: RolloutReplay, pending: Collection[str] = ()) -> _History:
         """Blocking."""
-        known, completed = set(map(id, replay.history)), replay.completed_history()
+        known, completed = set(map(id, replay.history)), replay.completed_history(pending)
         added = [item.json for item in completed if id(item) not in known]
         return cls(replay.summary, [item.json for item in completed], added)
 

@@ -58,6 +58,8 @@ class ThreadCore:
         self.subscribers: dict[Subscriber, None] = {}
         self.guests: set[Subscriber] = set()
         """Subscribers that came with the parent's subscriptions and leave with them."""
+        self.lost = False
+        """Whether the last subscriber that left did not say so: its connection was lost."""
         self.questions: dict[int, Question] = {}
         """The open ones, oldest first."""
         self.info: ThreadInfo | None = None
@@ -103,11 +105,26 @@ class ThreadCore:
         """Answer with what `work` returns or raises. It runs concurrently with the thread's messages."""
         self.tasks.start_soon(_answer, reply, work)
 
-    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None, about: object = None) -> object:
+    async def ask(
+        self,
+        params: Any,
+        waiting_on: ThreadActiveFlag | None,
+        about: object = None,
+        *,
+        repeats: str | None = None,
+    ) -> object:
         """Put a question to all subscribers, also to those that come later; returns the first answer. See `Question`.
 
-        Where no subscriber is left or waited for, the turn is interrupted. Raises RpcError for an answer that is an error.
+        Where no subscriber is left or waited for, the turn ends. Raises RpcError for an answer that is an error. `repeats` is
+        that of `ToolHost.ask`.
         """
+        waiting = None if self.turn is None else self.turn.waiting
+        if waiting is None:
+            return await self._ask(params, waiting_on, about)
+        async with waiting.question(repeats):
+            return await self._ask(params, waiting_on, about)
+
+    async def _ask(self, params: Any, waiting_on: ThreadActiveFlag | None, about: object) -> object:
         questions = self.services.questions
         question = questions.put(self.thread_id, params, waiting_on, about)
         self.questions[question.id] = question
@@ -126,12 +143,22 @@ class ThreadCore:
         finally:
             questions.close(question)
             del self.questions[question.id]
-            self.emit(ServerRequestResolvedNotification(self.thread_id, question.id))
-            self._show_waiting()
+            if self.turn is None or not self.turn.suspended:  # else it is not resolved: it will be asked again
+                self.emit(ServerRequestResolvedNotification(self.thread_id, question.id))
+                self._show_waiting()
 
     def interrupt_unwatched(self) -> None:
-        """Interrupt a turn that waits for an answer, or that `on_unsubscribe` has end with its subscribers."""
-        if self.turn is not None and (self.questions or self.state.config.on_unsubscribe == "interrupt"):
+        """Interrupt a turn that `on_unsubscribe` has end with its subscribers; end one that waits for an answer.
+
+        If the connection of the last client was lost, what waits for an answer goes on when the thread is next loaded.
+        """
+        if self.turn is None:
+            return
+        if self.state.config.on_unsubscribe == "interrupt":
+            self.turn.interrupt()
+        elif self.questions and self.lost:
+            self.turn.leave()
+        elif self.questions:
             self.turn.interrupt()
 
     def _show_waiting(self) -> None:

@@ -20,6 +20,7 @@ from spindle.actors.thread.life import ThreadEffect, ThreadEvent, ThreadState
 from spindle.actors.thread.loading.openings import FromFork
 from spindle.actors.thread.messages import Attach, Detach, Hold, LeaveNow, Release, Welcome
 from spindle.actors.thread.servers import ThreadServers
+from spindle.actors.thread.turns.queue import TurnQueue
 from spindle.actors.thread.usage import token_usage
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
@@ -34,12 +35,18 @@ class Joining:
     """The joining and leaving of one thread."""
 
     def __init__(
-        self, thread: ThreadCore, membership: Membership, agents: ThreadAgents, servers: ThreadServers
+        self,
+        thread: ThreadCore,
+        membership: Membership,
+        agents: ThreadAgents,
+        servers: ThreadServers,
+        turns: TurnQueue,
     ) -> None:
         self._thread = thread
         self._membership = membership
         self._agents = agents
         self._servers = servers
+        self._turns = turns
 
     # -- clients
 
@@ -51,10 +58,14 @@ class Joining:
             _check_rejoin(thread, params, message.in_process)
         elif params is not None and params.history is None:
             thread.set_status(IdleStatus())
-        if params is not None and params.history is None:
-            await self._resumed(message, params)
-        else:
-            await self._started(message)
+        try:
+            if params is not None and params.history is None:
+                await self._turns.recall()
+                await self._resumed(message, params)
+            else:
+                await self._started(message)
+        finally:
+            self._turns.go_on()
         for question in thread.questions.values():
             message.subscriber.outbox.put(question)
         self._servers.announce()
@@ -139,6 +150,7 @@ class Joining:
             self._agents.left(subscriber, lost=lost)
         if thread.subscribers:
             return
+        thread.lost = lost and self._membership.parent_id is None  # an agent's parent waits for the end of its turn
         config = thread.state.config
         if not lost and thread.turn is not None and config.on_unsubscribe == "interrupt":
             thread.turn.interrupt()

@@ -303,4 +303,6 @@ class LeaveNow(Urgent):
 
 @frozen
 class StopThread(Urgent):
-    """From the registry: interrupt the running turn, close its record, end."""
+    """From the registry: end the running turn, close its record, end. `leaves`: what waits for an answer is kept open."""
+
+    leaves: bool = False

@@ -30,7 +30,7 @@ class Parts:
         self.tools = ThreadTools(core, self.servers, self.agents)
         self.reloading = Reloading(core, self.servers)
         self.turns = TurnQueue(core, self.recording, self.tools, self.servers, self.membership, self.reloading)
-        self.joining = Joining(core, self.membership, self.agents, self.servers)
+        self.joining = Joining(core, self.membership, self.agents, self.servers, self.turns)
         self.queue: Submissions | None = None
         """The stored queue; None as long as nothing was asked of it, and nothing is in it."""
 

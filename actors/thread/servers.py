@@ -295,7 +295,7 @@ class _Turn:
     async def ask(self, request: Elicitation, about: Subject) -> McpServerElicitationRequestResponse | None:
         from spindle.actors.tools.approvals.calls import elicited
 
-        return await elicited(self._host.ask(request, "waitingOnApproval", about))
+        return await elicited(self._host.ask(request, "waitingOnApproval", about, repeats=self._call.id))
 
     async def permission(self) -> Permission | None:
         return None if self._use is None else await self._host.permission(self._use)

@@ -104,7 +104,7 @@ class DynamicTool:
             arguments=arguments,
         )
         try:
-            return structure(await host.ask(params, None), DynamicToolCallResponse)
+            return structure(await host.ask(params, None, repeats=call.id), DynamicToolCallResponse)
         except InvalidValue as error:
             return failed(f"dynamic tool response was invalid: {error}")
         except RpcError as error:

@@ -179,10 +179,18 @@ class ToolHost(CommandHost, Protocol):
     async def keep(self, *entries: Entry) -> None:
         """As `record`, for large entries: a worker thread writes them. Not cancelled once it has started."""
 
-    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None, about: Subject | None = None) -> object:
+    async def ask(
+        self,
+        params: Any,
+        waiting_on: ThreadActiveFlag | None,
+        about: Subject | None = None,
+        *,
+        repeats: str | None = None,
+    ) -> object:
         """Ask the clients; returns the result of the first answer. Raises RpcError if that is an error, TurnCancelled.
 
-        Programs in this process see what it is `about`, and may answer with a Refusal.
+        Programs in this process see what it is `about`, and may answer with a Refusal. `repeats` is the id of the call if that
+        has done nothing yet: run from its beginning, in a later process too, it asks the same again.
         """
         ...
 

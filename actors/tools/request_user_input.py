@@ -93,7 +93,7 @@ class RequestUserInput:
         ]
         params = ToolRequestUserInputParams(host.thread_id, host.turn_id, call.id, questions)
         try:
-            given = structure(await host.ask(params, "waitingOnUserInput"), ToolRequestUserInputResponse)
+            given = structure(await host.ask(params, "waitingOnUserInput", repeats=call.id), ToolRequestUserInputResponse)
         except Refusal as refusal:
             return orjson.dumps({"answers": {}, **({"declined": refusal.reason} if refusal.reason else {})}).decode()
         except (RpcError, InvalidValue):

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import trio
 from attrs import define, field
 
@@ -55,6 +56,7 @@ async def run_calls(
     """
     began = time.monotonic()
     running = [_Running(item, call_of(item)) for item in items]
+    host.work.answer([entry.call.id for entry in running])
     _put_in_order(running, toolbox)
     recorded = 0
     failure: JournalError | None = None
@@ -195,6 +197,25 @@ def call_of(item: dict[str, Any]) -> Call:
         payload=str(item.get("input" if custom else "arguments") or ""),
         custom=custom,
     )
+
+
+def unanswered(history: Sequence[bytes], ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The calls of these ids, in the order of the history, that have no output in it."""
+    wanted, answered, found = set(ids), set[str](), list[dict[str, Any]]()
+    for encoded in reversed(history):
+        if not wanted:
+            break
+        if b'"call_id"' not in encoded:
+            continue
+        item = orjson.loads(encoded)
+        id = item.get("call_id")
+        if item["type"].endswith("_output"):
+            answered.add(id)
+        elif id in wanted:
+            wanted.remove(id)
+            if id not in answered:
+                found.append(item)
+    return found[::-1]
 
 
 def output_item(call: dict[str, Any], output: Output) -> dict[str, Any]:

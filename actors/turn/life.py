@@ -27,6 +27,10 @@ class TurnState(Enum):
     """It was interrupted, and its record is open."""
     RECORDING = "recording"
     """Its work is over. Its end is being recorded and notified."""
+    SUSPENDING = "suspending"
+    """It waits for an answer that does not come here: its work is being cancelled, and its record stays without an end."""
+    LEAVING = "leaving"
+    """Its work is over, and it goes on when the thread is next loaded."""
     REPORTING = "reporting"
     """Its work is over, and it has no record: its end is only notified."""
     ENDED = "ended"
@@ -36,7 +40,7 @@ class TurnState(Enum):
 
 
 class TurnEvent(Enum):
-    """What happens to a turn. `INTERRUPT` comes from outside at any time, the others from its task in their order."""
+    """What happens to a turn. `INTERRUPT` comes from outside at any time, `SUSPEND` while it runs, the others from its task."""
 
     __hash__ = object.__hash__  # members are compared by identity; the hash of Enum is a call in Python
 
@@ -46,6 +50,8 @@ class TurnEvent(Enum):
     """The turn wants no more input."""
     INTERRUPT = "interrupt"
     """A client, the thread or the last caller ends the turn now."""
+    SUSPEND = "suspend"
+    """The thread leaves a turn that waits for an answer. What it needs to go on is stored."""
     FINISH = "finish"
     """The work is over: done, failed or cancelled."""
     END = "end"
@@ -80,6 +86,7 @@ LIFE: Final[Table] = {
     (_S.OPENING, _E.FINISH): (_S.REPORTING, (_F.ADMIT,)),
     (_S.RUNNING, _E.CLOSE): (_S.CLOSING, ()),
     (_S.RUNNING, _E.INTERRUPT): (_S.INTERRUPTING, (_F.CANCEL,)),
+    (_S.RUNNING, _E.SUSPEND): (_S.SUSPENDING, (_F.CANCEL,)),
     (_S.RUNNING, _E.FINISH): (_S.RECORDING, ()),
     (_S.CLOSING, _E.CLOSE): (_S.CLOSING, ()),
     (_S.CLOSING, _E.INTERRUPT): (_S.INTERRUPTING, (_F.CANCEL,)),
@@ -90,6 +97,11 @@ LIFE: Final[Table] = {
     (_S.INTERRUPTING, _E.CLOSE): (_S.INTERRUPTING, ()),
     (_S.INTERRUPTING, _E.INTERRUPT): (_S.INTERRUPTING, ()),
     (_S.INTERRUPTING, _E.FINISH): (_S.RECORDING, ()),
+    (_S.SUSPENDING, _E.CLOSE): (_S.SUSPENDING, ()),
+    (_S.SUSPENDING, _E.INTERRUPT): (_S.SUSPENDING, ()),  # nothing of it is recorded any more, its end neither
+    (_S.SUSPENDING, _E.FINISH): (_S.LEAVING, ()),
+    (_S.LEAVING, _E.INTERRUPT): (_S.LEAVING, ()),
+    (_S.LEAVING, _E.END): (_S.ENDED, (_F.ANSWER,)),
     (_S.RECORDING, _E.INTERRUPT): (_S.RECORDING, ()),
     (_S.RECORDING, _E.END): (_S.ENDED, (_F.ANSWER,)),
     (_S.REPORTING, _E.INTERRUPT): (_S.REPORTING, ()),
@@ -108,8 +120,11 @@ TAKES_INPUT: Final = frozenset({_S.OPENING, _S.RUNNING})
 AT_WORK: Final = frozenset({_S.OPENING, _S.RUNNING, _S.CLOSING, _S.ABORTING, _S.INTERRUPTING})
 """The work is not over: a request to interrupt the turn names a turn that runs."""
 
-STOPPING: Final = frozenset({_S.ABORTING, _S.INTERRUPTING})
-"""It was interrupted, and its work has not ended yet."""
+STOPPING: Final = frozenset({_S.ABORTING, _S.INTERRUPTING, _S.SUSPENDING})
+"""It was interrupted or suspended, and its work has not ended yet."""
+
+SUSPENDED: Final = frozenset({_S.SUSPENDING, _S.LEAVING})
+"""Nothing more of it is recorded or notified: it goes on when the thread is next loaded."""
 
 RECORDED: Final = frozenset({_S.RUNNING, _S.CLOSING, _S.INTERRUPTING, _S.RECORDING})
 """Its record is open: its end has to be written."""

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.calls import run_calls
@@ -35,37 +35,46 @@ def default_instructions() -> str:
     return Path(__file__).with_name("instructions.md").read_text(encoding="utf-8")
 
 
-async def run_turn(host: TurnHost, plan: TurnPlan, model: Model) -> str | None:
+async def run_turn(
+    host: TurnHost, plan: TurnPlan, model: Model, calls: Sequence[dict[str, Any]] | None = None
+) -> str | None:
     """Send the waiting input and run the turn to its end. Returns the agent's last message; None if it had none.
+
+    With `calls` the turn goes on where it was suspended: they are run first, and their outputs and the input are sent.
 
     Raises ModelError when the model's last retry fails, and JournalError when the history cannot be saved. Cancelling it
     interrupts the turn. In each case the caller closes the turn's record, and records the input that was not sent.
     """
     last: str | None = None
-    if _is_full(host, plan):
-        await compact(host, plan, model, "behind")  # the turn's first input comes after it
-    if not await _begin(host, plan):
-        host.end()
-        return None
+    resumed = calls is not None
+    if not resumed:
+        if _is_full(host, plan):
+            await compact(host, plan, model, "behind")  # the turn's first input comes after it
+        if not await _begin(host, plan):
+            host.end()
+            return None
     continued = False
     while True:
-        answer = await sample(
-            host,
-            plan,
-            model,
-            lambda retried: request(plan, host.history(), plan.toolbox.offers, retried),
-            lambda: Answer(host, plan.thread_id, plan.turn_id, _progress(host, plan)),
-        )
-        last = answer.text if answer.text is not None else last
-        if answer.calls:
-            await run_calls(answer.calls, plan.toolbox, host, plan.hooks)
+        if calls is None:
+            answer = await sample(
+                host,
+                plan,
+                model,
+                lambda retried: request(plan, host.history(), plan.toolbox.offers, retried),
+                lambda: Answer(host, plan.thread_id, plan.turn_id, _progress(host, plan)),
+            )
+            last = answer.text if answer.text is not None else last
+            calls = answer.calls
+        if calls:
+            await run_calls(calls, plan.toolbox, host, plan.hooks)
         more = await take_input(host, plan.hooks)
-        if not answer.calls and not more:
+        if not calls and not more and not resumed:
             fragments = () if plan.hooks is None else await plan.hooks.stopping(last, again=continued)
             if not fragments:
                 return last
             continued = True
             _continue_with(host, fragments)
+        calls, resumed = None, False
         if _is_full(host, plan):
             await compact(host, plan, model, "within")
 

@@ -116,7 +116,14 @@ class Reviewer:
         self._items += [packed(orjson.dumps(item)) for item in records.response_items(entries)]
         return [entry for entry in entries if (name := records.event_type(*entry)) and name != records.AGENT_MESSAGE]
 
-    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None, about: Subject | None = None) -> object:
+    async def ask(
+        self,
+        params: Any,
+        waiting_on: ThreadActiveFlag | None,
+        about: Subject | None = None,
+        *,
+        repeats: str | None = None,
+    ) -> object:
         """See TurnHost."""
         return await self._host.ask(params, waiting_on, about)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from attrs import define, field
@@ -34,6 +35,15 @@ class Work:
     asked: Asking | None = None
     calls: dict[Calling, None] = field(factory=lambda: dict[Calling, None]())
     """The running calls, oldest first."""
+    answered: Sequence[str] = ()
+    """The ids of the calls of the last answer, in its order; without those that occur twice."""
+    begun: set[str] = field(factory=lambda: set[str]())
+    """Those that have begun. They may have done something."""
+
+    def answer(self, ids: Sequence[str]) -> None:
+        """The model has answered with these calls, and none has begun."""
+        counts = Counter(ids)
+        self.answered, self.begun = [id for id in ids if id and counts[id] == 1], set()
 
     @contextmanager
     def asking(self) -> Generator[Asking]:
@@ -48,6 +58,7 @@ class Work:
     def calling(self, call: Call) -> Generator[None]:
         """A call runs inside the block."""
         entry = Calling(call)
+        self.begun.add(call.id)
         self.calls[entry] = None
         try:
             yield

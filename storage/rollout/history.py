@@ -6,7 +6,7 @@ its own, which providers do not know; they are removed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -95,12 +95,14 @@ def user_text_item(words: str) -> StoredItem:
     return StoredItem("message", None, "user", packed(orjson.dumps(item)))
 
 
-def with_aborted_outputs(items: Sequence[StoredItem]) -> list[StoredItem]:
+def with_aborted_outputs(items: Sequence[StoredItem], pending: Collection[str] = ()) -> list[StoredItem]:
     """The items, with an output `aborted` after each call without output, and without outputs that have no call.
+
+    Calls that are `pending` get their outputs later.
 
     A provider would always refuse a history with either; a process that died during a call leaves such a history.
     """
-    answered = {item.call_id for item in items if item.type in _OUTPUTS}
+    answered = {item.call_id for item in items if item.type in _OUTPUTS} | set(pending)
     asked = {item.call_id for item in items if item.type in _OUTPUT_OF}
     if answered == asked:
         return list(items)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from spindle.rpc.lenient import Json, is_sequence, mapping, sequence, text, text_or_none
@@ -58,9 +58,9 @@ class RolloutReplay(Fold):
         if take is not None:
             take(line.payload)
 
-    def completed_history(self) -> list[StoredItem]:
-        """The history with an output `aborted` for each call without output, so that models accept it."""
-        return with_aborted_outputs(self.history)
+    def completed_history(self, pending: Collection[str] = ()) -> list[StoredItem]:
+        """The history with an output `aborted` for each call without output that is not `pending`: models demand one."""
+        return with_aborted_outputs(self.history, pending)
 
     def turns(self, live_turn_id: str | None = None) -> list[Turn]:
         """The shown turns, oldest first. A turn without an end is interrupted, unless it is the live one."""

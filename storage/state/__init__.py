@@ -1,4 +1,4 @@
-"""The state of threads outside their rollouts: sections, read states, goals, queues. Codex does not use it.
+"""The state of threads outside their rollouts: sections, read states, goals, queues, open questions. Codex does not use it.
 
 The file `spindle/state.sqlite` in the home is created at the first change. Any number of processes share it.
 """

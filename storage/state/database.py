@@ -13,7 +13,9 @@ from spindle.storage.state.unavailable import StateUnavailable
 
 _BUSY_SECONDS: Final = 5.0
 
-TABLES: Final = ("placements", "read_states", "goals", "queued", "paused_queues", "attachments", "memberships")
+TABLES: Final = (
+    *("placements", "read_states", "goals", "queued", "paused_queues", "attachments", "memberships", "open_turns"),
+)
 """The tables with rows of threads."""
 
 _VERSIONS: Final[tuple[tuple[str, ...], ...]] = (
@@ -81,6 +83,13 @@ _VERSIONS: Final[tuple[tuple[str, ...], ...]] = (
             project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE
         ) WITHOUT ROWID""",
         "CREATE INDEX memberships_by_project ON memberships (project_id)",
+    ),
+    (
+        """CREATE TABLE open_turns (
+            thread_id TEXT PRIMARY KEY,
+            turn_id TEXT NOT NULL,
+            body BLOB NOT NULL
+        )""",
     ),
 )
 """The statements of each schema version. Entries are never changed, only added: files of all versions are in use."""

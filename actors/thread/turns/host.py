@@ -109,6 +109,8 @@ class LiveTurnHost:
 
     def emit(self, params: ThreadNotification) -> None:
         """See TurnHost."""
+        if self._turn.suspended:
+            return
         if self._turn.gathered is not None:
             self._turn.gathered.take(params)
         self._thread.emit(params)
@@ -117,10 +119,17 @@ class LiveTurnHost:
         """See TurnHost."""
         return self._thread.instruments.carrier()
 
-    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None, about: Subject | None = None) -> object:
+    async def ask(
+        self,
+        params: Any,
+        waiting_on: ThreadActiveFlag | None,
+        about: Subject | None = None,
+        *,
+        repeats: str | None = None,
+    ) -> object:
         """See TurnHost."""
         try:
-            return await self._thread.ask(params, waiting_on, about)
+            return await self._thread.ask(params, waiting_on, about, repeats=repeats)
         except Refusal as refusal:
             if refusal.cancels:
                 raise TurnCancelled from refusal
@@ -143,12 +152,16 @@ class LiveTurnHost:
         self._turn.interrupt()
 
     def record(self, *entries: Entry) -> None:
-        """See TurnHost."""
+        """See TurnHost. Of a suspended turn nothing is recorded: it goes on from what is in the file."""
+        if self._turn.suspended:
+            return
         self._conversation.record(self._as_kept(entries))
         self._emit_raw(entries)
 
     async def keep(self, *entries: Entry) -> None:
         """See TurnHost."""
+        if self._turn.suspended:
+            return
         await self._conversation.keep(self._as_kept(entries))
         self._emit_raw(entries)
 

@@ -17,6 +17,7 @@ from spindle.actors.turn.life import (
     FIRST,
     RECORDED,
     STOPPING,
+    SUSPENDED,
     TAKES_INPUT,
     TurnEffect,
     TurnEvent,
@@ -30,6 +31,8 @@ from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams, TurnSta
 
 if TYPE_CHECKING:
     from spindle.actors.settings.settings import Settings
+    from spindle.actors.thread.turns.suspended import SuspendedTurn
+    from spindle.actors.thread.turns.waiting import WaitingTurn
     from spindle.actors.turn.answer import Answer
 
 
@@ -37,7 +40,8 @@ if TYPE_CHECKING:
 class LiveTurn:
     """One turn of a thread. `state` is where it is in its life (`turn/life.py`), and only the methods here change it.
 
-    `first` is None for a turn that takes no input: a compaction, a `review`, or a command of the user, `script`.
+    `first` is None for a turn that takes no input: a compaction, a `review`, or a command of the user, `script`; and for one
+    that was suspended and goes on, `resumed`.
     """
 
     id: str
@@ -45,6 +49,7 @@ class LiveTurn:
     first: TurnInput | None
     script: UsersCommand | None = None
     review: ReviewTarget | None = None
+    resumed: SuspendedTurn | None = None
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     """Around the work, but not around its record."""
     started_at: int = field(factory=lambda: int(time.time()))
@@ -63,8 +68,12 @@ class LiveTurn:
     """How many commands of the user wait or run."""
     work: Work = field(factory=Work)
     """What it waits for at the moment."""
+    watched: trio.Event = field(factory=trio.Event)
+    """For one that is resumed: set when the client that resumes the thread has its answer, or will get none."""
     answer: Answer | None = None
     last_message: str | None = None
+    waiting: WaitingTurn | None = None
+    """What is stored of it while it waits for an answer; None if nothing is, as of an ephemeral thread's."""
     settings: Settings = field(init=False)
     """The settings of this turn. Later changes of the thread's settings do not touch them."""
     opened: trio.Event = field(factory=trio.Event)
@@ -87,12 +96,14 @@ class LiveTurn:
     @property
     def kind(self) -> Literal["regular", "compact", "review"]:
         """What it does, in the protocol's words."""
-        return "regular" if self.first is not None else "compact" if self.review is None else "review"
+        if self.first is not None or self.resumed is not None:
+            return "regular"
+        return "compact" if self.review is None else "review"
 
     @property
     def joinable(self) -> bool:
         """Whether input that comes now is still sent to the model in this turn."""
-        return self.first is not None and self.takes_input
+        return self.kind == "regular" and self.takes_input
 
     @property
     def takes_input(self) -> bool:
@@ -108,6 +119,11 @@ class LiveTurn:
     def recorded(self) -> bool:
         """Whether its record is open, so that its end has to be written."""
         return self.state in RECORDED
+
+    @property
+    def suspended(self) -> bool:
+        """Whether it was left while it waited for an answer: nothing more of it is recorded or notified."""
+        return self.state in SUSPENDED
 
     @property
     def tokens(self) -> int:
@@ -133,6 +149,13 @@ class LiveTurn:
     def interrupt(self) -> None:
         """Cancel the work, unless it is over."""
         self._on(TurnEvent.INTERRUPT)
+
+    def leave(self) -> None:
+        """End the work, as its clients cannot answer here any more. A turn that waits for an answer can go on later."""
+        if self.state is TurnState.RUNNING and self.waiting is not None and self.waiting.stored:
+            self._on(TurnEvent.SUSPEND)
+        else:
+            self.interrupt()
 
     def finish(self) -> None:
         """The work is over. The time of this call is the one that is recorded and notified."""
@@ -203,4 +226,6 @@ class LiveTurn:
 
 
 def _begins_with(turn: LiveTurn) -> list[TurnInput]:
+    if turn.resumed is not None:
+        return list(turn.resumed.input)
     return [] if turn.first is None else [turn.first]

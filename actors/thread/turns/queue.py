@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextvars import Context
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from spindle.actors.thread.reloading import Reloading
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.live import LiveTurn
+from spindle.actors.thread.turns.suspended import find
 from spindle.actors.thread.turns.task import TurnTask
 from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.tools.commands.shell_tools import UsersCommand
@@ -32,6 +33,7 @@ from spindle.actors.turn.review import label
 from spindle.actors.turn.user_input import to_response_item
 from spindle.rpc.protocol.errors import ThreadNotFound, invalid_request, overloaded
 from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput, UserMessageItem
+from spindle.rpc.protocol.threads import ActiveStatus
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
 from spindle.rpc.weighing import weigh
 
@@ -70,6 +72,22 @@ class TurnQueue:
         self.interrupted = False
         """Whether the last turn was interrupted."""
 
+    async def recall(self) -> None:
+        """Continue the turn that was suspended, if there is one. It acts when `go_on` is called."""
+        thread = self._thread
+        if thread.turn is not None or thread.state.ephemeral:
+            return
+        suspended = await find(thread.services.state, thread.thread_id, thread.state.conversation.cut_off_turn)
+        if suspended is not None and thread.turn is None:
+            thread.lost = True
+            thread.set_status(ActiveStatus())
+            self._begin(suspended.id, suspended.params, None, copy_context(), resumed=suspended)
+
+    def go_on(self) -> None:
+        """The clients that are to see what a continued turn does have been admitted."""
+        if self._thread.turn is not None:
+            self._thread.turn.watched.set()
+
     async def start_turn(self, message: StartTurn) -> None:
         """Start a turn, or add the input to the running one. If that takes no more input, the request waits for its end.
 
@@ -92,7 +110,7 @@ class TurnQueue:
         elif thread.turn is not None:
             if any(getattr(thread.turn.settings, name) != value for name, value in message.bounds.items()):
                 raise invalid_request(OTHER_BOUNDS)
-            _join(thread.turn, given)
+            await _join(thread.turn, given)
             thread.adopt(settings)
             self._watch(thread.turn, message.watch)
             message.reply.resolve(Turn(thread.turn.id))
@@ -168,11 +186,11 @@ class TurnQueue:
             raise invalid_request("no active turn to steer")
         if message.expected_turn_id not in (None, turn.id):
             raise invalid_request(f"expected active turn id `{message.expected_turn_id}` but found `{turn.id}`")
-        if turn.first is None:
+        if turn.kind != "regular":
             text = f"cannot steer a {turn.kind} turn"
             info = {"activeTurnNotSteerable": {"turnKind": turn.kind}}
             raise invalid_request(text, TurnError(text, info))
-        _join(turn, given)
+        await _join(turn, given)
         message.reply.resolve(turn.id)
 
     def interrupt(self, message: InterruptTurn) -> None:
@@ -231,7 +249,7 @@ class TurnQueue:
         turn = LiveTurn(turn_id, params, given, **kind)
         task = TurnTask(thread, turn, self._recording, self._tools, self._servers, self._membership)
         thread.turn = turn
-        if given is not None:
+        if turn.kind == "regular":
             self._membership.turn_began()
         context.run(thread.tasks.start_soon, task.run)  # the task gets a copy of it
         return turn
@@ -254,7 +272,9 @@ def withdrawn(message: object) -> bool:
     return isinstance(message, StartTurn | Compact) and message.watch is not None and message.watch.withdrawn
 
 
-def _join(turn: LiveTurn, given: TurnInput) -> None:
+async def _join(turn: LiveTurn, given: TurnInput) -> None:
     if len(turn.pending) >= PENDING or sum(weigh(one.item) for one in turn.pending) > PENDING_WEIGHT:
         raise overloaded()
     turn.pending.append(given)
+    if turn.waiting is not None and turn.waiting.stored:
+        await turn.waiting.save()

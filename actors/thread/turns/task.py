@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
 import trio
 from attrs import evolve
 
+from spindle.actors.settings.allowed import limited
 from spindle.actors.tasks.boundary import Contained
 from spindle.actors.tasks.faults import fault, message_of
 from spindle.actors.tasks.log_ids import log_as
@@ -27,13 +28,16 @@ from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.hooks import start_notify
 from spindle.actors.thread.turns.host import LiveTurnHost
 from spindle.actors.thread.turns.live import LiveTurn
+from spindle.actors.thread.turns.suspended import LOST, SuspendedTurn
+from spindle.actors.thread.turns.waiting import WaitingTurn
 from spindle.actors.thread.turns.watch import ProviderFailure
 from spindle.actors.tools.commands.shell_tools import UsersCommand, run_users_command
 from spindle.actors.tools.interface import ToolFailed
+from spindle.actors.turn.calls import call_of, output_item, unanswered
 from spindle.actors.turn.compaction import compact
 from spindle.actors.turn.context import TURN_ABORTED, message
 from spindle.actors.turn.host import TurnInput
-from spindle.actors.turn.life import TurnState
+from spindle.actors.turn.life import STOPPING, TurnState
 from spindle.actors.turn.loop import record_rest, run_turn
 from spindle.actors.turn.review import ReviewFailed, review
 from spindle.actors.turn.sampling import TurnPlan
@@ -62,6 +66,10 @@ from spindle.storage.rollout.writer_lock import WriterBusy
 
 log = logging.getLogger("spindle")
 
+class TurnGone(Exception):
+    """A suspended turn cannot go on here: another process has continued it."""
+
+
 KEEPING = 0.1
 """Seconds that the end of a turn waits for the state store, so that clients are notified of both together if possible."""
 
@@ -82,12 +90,27 @@ class TurnTask:
         self._recording, self._tools, self._servers, self._membership = recording, tools, servers, membership
         self._state, self._services = thread.state, thread.services
         self._conversation = thread.state.conversation
-        settings = self._state.settings
+        settings = self._state.settings if turn.resumed is None else turn.resumed.settings
         if (tier := turn.params.service_tier_for_turn) is not None:
             settings = evolve(settings, service_tier=None if tier == "default" else tier)
         if turn.review is not None:  # a reviewer never asks the user
             reviewer = self._state.config.review_model or settings.model
             settings = evolve(settings, model=reviewer, approval_policy="never", collaboration_mode=None)
+        if turn.resumed is not None:
+            settings, _ = limited(settings, self._state.config.requirements)
+            turn.started_at = turn.resumed.started_at
+        if turn.kind == "regular" and not self._state.ephemeral:
+            turn.waiting = WaitingTurn(
+                self._services.state,
+                thread.thread_id,
+                turn.id,
+                self._described,
+                self._synced,
+                lambda: turn.state in STOPPING,
+                resumed=turn.resumed is not None,
+            )
+        self._unanswered: Sequence[dict[str, Any]] = ()
+        """The calls of a turn that goes on, until they are run."""
         self._settings = turn.settings = settings
         self._host = LiveTurnHost(thread, turn, settings, recording, tools)
 
@@ -125,6 +148,7 @@ class TurnTask:
                 log.exception("the end of %s could not be recorded or notified", what)
                 turn.result = turn.result or turn.ended("failed", TurnError(f"internal error: {message_of(raised)}", "other"))
             finally:
+                turn.waiting = None  # it refers to this task
                 turn.end()
                 thread.mailbox.post(TurnEnded(turn.id))
 
@@ -133,6 +157,8 @@ class TurnTask:
             case ModelError():
                 self._turn.provider = ProviderFailure.of(error)
                 return TurnError(error.message, error.info, error.details)
+            case TurnGone():
+                return TurnError("the turn waited for an answer, and has ended in another process since", "other")
             case ReviewFailed() | ToolFailed():
                 return TurnError(str(error), "other")
             case WriterBusy():
@@ -158,17 +184,30 @@ class TurnTask:
             await look_at_repository(state)
         finally:  # clients were notified of the turn, so it is recorded even if it was interrupted meanwhile
             with trio.CancelScope(shield=True):
-                await self._conversation.begin()
-            turn.open()
-            self._host.record(*self._opening_entries())
+                await self._conversation.begin(pending=() if turn.resumed is None else turn.resumed.calls)
+            if turn.resumed is None:
+                turn.open()
+                self._host.record(*self._opening_entries())
+            else:
+                self._open_again(turn.resumed)
             self._conversation.cut_off_turn = None
             if turn.first is not None:
                 state.new_developer_instructions = None
         if not state.preview and turn.first is not None:
             state.preview = preview_of(turn.first.content)
 
+    def _open_again(self, resumed: SuspendedTurn) -> None:
+        """Go on in the record of a turn that was suspended. Raises TurnGone if it has ended elsewhere meanwhile."""
+        if self._conversation.cut_off_turn != resumed.id:
+            self._conversation.end()
+            raise TurnGone
+        self._turn.open()
+        self._unanswered = unanswered(self._conversation.items, resumed.calls)
+
     def _announce(self) -> None:
         thread = self._thread
+        if self._turn.resumed is not None:  # it is in the answer of the client that resumes the thread
+            return
         if not self._host.info.known and self._turn.kind != "compact":
             text = f"Model metadata for `{self._host.info.slug}` not found. Defaulting to fallback metadata."
             thread.emit(WarningNotification(thread.thread_id, text))
@@ -194,10 +233,16 @@ class TurnTask:
         thread, turn = self._thread, self._turn
         turn.answer = None
         await self._tools.finish_turn(self._host)
+        if turn.suspended:
+            self._conversation.end()
+            await self._conversation.reload()
+            return
         if turn.recorded:
             # outside the rollout, and at the same time
             kept = self._recording.keep_turn(turn, unread=status != "interrupted")
             status, error = await self._write_end(status, error)
+            if turn.waiting is not None:
+                await turn.waiting.end()
             self._state.updated_at = int(time.time())
             if kept is not None and not kept.is_set():
                 with trio.move_on_after(KEEPING):
@@ -228,6 +273,8 @@ class TurnTask:
         conversation = self._conversation
         try:
             try:
+                for call in self._unanswered:
+                    self._host.record(records.response_item(output_item(call, "aborted")))
                 await record_rest(self._host, self._host.hooks)
                 if error is not None and error.codex_error_info == "contextWindowExceeded" and self._turn.review is None:
                     self._host.fill()
@@ -282,7 +329,9 @@ class TurnTask:
         if turn.script is not None:
             self._host.record(records.response_item(await self._run_script(turn.script)))
             return None
-        if turn.first is not None:
+        if turn.resumed is not None:
+            await turn.watched.wait()
+        if turn.kind == "regular":
             await self._servers.ready()
         plan = TurnPlan(
             thread_id=thread.thread_id,
@@ -307,16 +356,55 @@ class TurnTask:
             report = await review(self._host, plan, model, turn.review)
             await self._finish(report)
             return report
-        if turn.first is None:
+        if turn.kind == "compact":
             await compact(self._host, plan, model)
             return None
         last: str | None = None
+        if turn.resumed is not None:
+            last = await self._beside_commands(partial(run_turn, self._host, plan, model, await self._claimed()))
         while turn.state is not TurnState.CLOSING and (turn.pending or turn.scripts):
             work = partial(run_turn, self._host, plan, model) if turn.pending else _no_op
             last = await self._beside_commands(work) or last
         if last is not None:
             await self._finish(last)
         return last
+
+    async def _claimed(self) -> Sequence[dict[str, Any]]:
+        """The calls with which a suspended turn goes on. Those that had begun are answered: they may have done anything."""
+        waiting = self._turn.waiting
+        assert waiting is not None
+        stored = await waiting.claim()
+        claimed = None if stored is None else SuspendedTurn.decode(self._turn.id, stored)
+        if claimed is None:  # a process that had claimed it has ended since, and its calls may have acted
+            raise TurnGone
+        left, self._unanswered = self._unanswered, ()
+        calls: list[dict[str, Any]] = []
+        for item in left:
+            if call_of(item).id in claimed.pending:
+                calls.append(item)
+            else:
+                self._host.record(records.response_item(output_item(item, LOST)))
+        return calls
+
+    def _described(self) -> bytes:
+        """What is needed to continue the turn in a later process."""
+        turn, work, waiting = self._turn, self._turn.work, self._turn.waiting
+        assert waiting is not None
+        if turn.resumed is not None and waiting.resumed:
+            return evolve(turn.resumed, input=turn.pending).encode()
+        return SuspendedTurn(
+            id=turn.id,
+            started_at=turn.started_at,
+            params=turn.params,
+            settings=self._settings,
+            calls=work.answered,
+            pending=[id for id in work.answered if id not in work.begun or id in waiting.repeats],
+            input=turn.pending,
+        ).encode()
+
+    async def _synced(self) -> None:
+        if (journal := self._conversation.journal) is not None and self._state.config.durability != "os":
+            await self._services.flusher.sync(journal)
 
     async def _finish(self, last: str) -> None:
         """Start the `notify` program. Input that comes from now on is for the next turn."""

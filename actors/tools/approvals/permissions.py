@@ -115,7 +115,7 @@ class RequestPermissions:
             permissions=asked,
         )
         try:
-            answer = structure(await host.ask(params, "waitingOnApproval"), PermissionsRequestApprovalResponse)
+            answer = structure(await host.ask(params, "waitingOnApproval", repeats=call.id), PermissionsRequestApprovalResponse)
             granted = await trio.to_thread.run_sync(read, answer.permissions, self._place)
         except Refusal as refusal:
             return _answer({}, False, "turn", refusal.reason)

@@ -44,9 +44,14 @@ async def permitted(host: ToolHost, use: Use | None) -> bool:
 
 
 async def ask_command(
-    host: ToolHost, item: CommandExecutionItem, *, reason: str | None, amendment: Sequence[str] | None
+    host: ToolHost,
+    item: CommandExecutionItem,
+    *,
+    reason: str | None,
+    amendment: Sequence[str] | None,
+    repeats: str | None = None,
 ) -> CommandExecutionApprovalDecision:
-    """Ask whether the command may run. `amendment` are the words of a rule that the user may add.
+    """Ask whether the command may run. `amendment` are the words of a rule that the user may add; `repeats` see `ToolHost.ask`.
 
     Raises TurnCancelled, and Declined, also for an invalid answer.
     """
@@ -65,7 +70,7 @@ async def ask_command(
     )
     decision = cast(
         "CommandExecutionApprovalDecision",
-        await _decision(host, params, CommandExecutionRequestApprovalResponse),
+        await _decision(host, params, CommandExecutionRequestApprovalResponse, repeats),
     )
     if isinstance(decision, ApplyNetworkPolicyAmendment):  # the request was not about a host
         raise Declined
@@ -85,13 +90,15 @@ async def ask_patch(
     )
     return cast(
         "FileChangeApprovalDecision",
-        await _decision(host, params, FileChangeRequestApprovalResponse, Subject(changes=changes)),
+        await _decision(host, params, FileChangeRequestApprovalResponse, item_id, Subject(changes=changes)),
     )
 
 
-async def _decision(host: ToolHost, params: Any, answer: type[Any], about: Subject | None = None) -> object:
+async def _decision(
+    host: ToolHost, params: Any, answer: type[Any], repeats: str | None, about: Subject | None = None
+) -> object:
     try:
-        decision = structure(await host.ask(params, "waitingOnApproval", about), answer).decision
+        decision = structure(await host.ask(params, "waitingOnApproval", about, repeats=repeats), answer).decision
     except Refusal as refusal:
         raise Declined(refusal=refusal) from refusal
     except (RpcError, InvalidValue) as error:

@@ -231,7 +231,7 @@ class Runner:
             item.decline(verdict.reason)
             raise NotRun(verdict.reason)
         if isinstance(verdict, AskUser):
-            await self._ask(host, item, wanted, verdict)
+            await self._ask(host, item, wanted, verdict, repeats=item.item.id)
             retry = AskUser(RETRY, verdict.amendment, False) if retries(host.approval) else None
         else:
             retry = verdict.on_denial
@@ -252,7 +252,8 @@ class Runner:
             if not asks(host.approval):
                 item.decline(str(error))
                 raise NotRun(str(error)) from None
-            await self._ask(host, item, wanted, AskUser(f"{error}; run it without a sandbox?", None, False))
+            asked = AskUser(f"{error}; run it without a sandbox?", None, False)
+            await self._ask(host, item, wanted, asked, repeats=item.item.id)
             return await attempt(command, plain)
         if retry is None or ended.exit_code is None or not denied(ended.exit_code, ended.output, confinement):
             return ended
@@ -286,15 +287,17 @@ class Runner:
         except Declined as error:
             raise NotRun(error.answer(REJECTED)) from None
 
-    async def _ask(self, host: ToolHost, item: CommandItem, wanted: Wanted, ask: AskUser) -> None:
-        """Return if the command may run. Raises Declined, TurnCancelled."""
+    async def _ask(
+        self, host: ToolHost, item: CommandItem, wanted: Wanted, ask: AskUser, repeats: str | None = None
+    ) -> None:
+        """Return if the command may run. `repeats` is that of `ToolHost.ask`. Raises Declined, TurnCancelled."""
         if await permitted(host, wanted.use and wanted.use.asking(wanted.justification)):
             return
         permissions = wanted.permissions if ask.sandboxed else "require_escalated"
         if self.remembered.allows_command(wanted.argv, wanted.cwd, permissions):
             return
         item.start(asked=True)
-        decision = await ask_command(host, item.item, reason=ask.reason, amendment=ask.amendment)
+        decision = await ask_command(host, item.item, reason=ask.reason, amendment=ask.amendment, repeats=repeats)
         match decision:
             case "acceptForSession":
                 self.remembered.allow_command(wanted.argv, wanted.cwd, permissions)

@@ -158,9 +158,9 @@ class BoundTool:
             return None
         if (decision := await host.permission(Use(id=call.id, tool=self.name, input=given))) is not None:
             return None if decision.allowed else decision.reason
-        return None if self._allowed else await self._asked(host, given)
+        return None if self._allowed else await self._asked(call, host, given)
 
-    async def _asked(self, host: ToolHost, given: object) -> str | None:
+    async def _asked(self, call: Call, host: ToolHost, given: object) -> str | None:
         request = approval_request(
             host.thread_id,
             host.turn_id,
@@ -173,7 +173,7 @@ class BoundTool:
         )
         try:
             about = Subject(tool=self.name, arguments=given)
-            answer = await elicited(host.ask(request, "waitingOnApproval", about))
+            answer = await elicited(host.ask(request, "waitingOnApproval", about, repeats=call.id))
         except Refusal as refusal:
             return refusal.add_to(_DECLINED)
         if answer is None or answer.action == "decline":

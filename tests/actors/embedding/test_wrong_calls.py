@@ -25,7 +25,7 @@ async def test_a_rule_for_approval_must_take_the_context_and_the_arguments(runti
 
 @pytest.mark.spindle(config={"sandbox_mode": "danger-full-access", "approval_policy": "untrusted"})
 async def test_a_callback_must_be_async(runtime, model):
-    model.script(call("exec_command", cmd="touch made"), "ended")
+    model.script(call("exec_command", cmd="touch made"))  # the turn is interrupted before the model gets the output
 
     def ask(question):
         pass

@@ -15,6 +15,7 @@ from spindle.actors.turn.life import (
     LIFE,
     RECORDED,
     STOPPING,
+    SUSPENDED,
     TAKES_INPUT,
     TurnEffect,
     TurnEvent,
@@ -26,16 +27,18 @@ from spindle.rpc.protocol.turns import TurnStartParams
 
 # "-" is what cannot happen
 TABLE = """
-state         open                close         interrupt              finish           end            release
-opening       running+admit       -             aborting+cancel        reporting+admit  -              -
-running       -                   closing       interrupting+cancel    recording        -              -
-closing       -                   closing       interrupting+cancel    recording        -              -
-aborting      interrupting+admit  -             aborting               reporting+admit  -              -
-interrupting  -                   interrupting  interrupting           recording        -              -
-recording     -                   -             recording              -                ended+answer   -
-reporting     -                   -             reporting              -                ended+answer   -
-ended         -                   -             ended                  -                -              released+wake
-released      -                   -             released               -                -              -
+state        open               close        interrupt           suspend           finish          end          release
+opening      running+admit      -            aborting+cancel     -                 reporting+admit -            -
+running      -                  closing      interrupting+cancel suspending+cancel recording       -            -
+closing      -                  closing      interrupting+cancel -                 recording       -            -
+aborting     interrupting+admit -            aborting            -                 reporting+admit -            -
+interrupting -                  interrupting interrupting        -                 recording       -            -
+recording    -                  -            recording           -                 -               ended+answer -
+suspending   -                  suspending   suspending          -                 leaving         -            -
+leaving      -                  -            leaving             -                 -               ended+answer -
+reporting    -                  -            reporting           -                 -               ended+answer -
+ended        -                  -            ended               -                 -               -            released+wake
+released     -                  -            released            -                 -               -            -
 """
 
 
@@ -62,7 +65,7 @@ class Flags:
     """The same life with a flag for each fact."""
 
     def __init__(self):
-        self.recorded = self.closed = self.interrupted = self.finished = False
+        self.recorded = self.closed = self.interrupted = self.suspended = self.finished = False
 
     def on(self, event):
         match event:
@@ -70,8 +73,10 @@ class Flags:
                 self.recorded = True
             case TurnEvent.CLOSE:
                 self.closed = True
-            case TurnEvent.INTERRUPT if not self.finished:
+            case TurnEvent.INTERRUPT if not self.finished and not self.suspended:
                 self.interrupted = True
+            case TurnEvent.SUSPEND:
+                self.suspended, self.recorded = True, False
             case TurnEvent.FINISH:
                 self.finished = True
             case TurnEvent.END:
@@ -80,13 +85,16 @@ class Flags:
 
 @st.composite
 def lives(draw):
-    """A whole life: the events of the turn's task in their order, and interrupts wherever they come."""
+    """A whole life: the events of the turn's task in their order, interrupts wherever they come, perhaps a suspension."""
     opened = draw(st.booleans())
     own = [TurnEvent.OPEN] if opened else []
+    own += [TurnEvent.SUSPEND] if opened and draw(st.booleans()) else []
     own += [TurnEvent.CLOSE] * (draw(st.integers(0, 2)) if opened else 0)
     own += [TurnEvent.FINISH, TurnEvent.END, TurnEvent.RELEASE]
     for at in draw(st.lists(st.integers(0, 7), max_size=4)):
         own.insert(at, TurnEvent.INTERRUPT)
+    if TurnEvent.SUSPEND in own and TurnEvent.INTERRUPT in own[: own.index(TurnEvent.SUSPEND)]:
+        own.remove(TurnEvent.SUSPEND)  # only a turn that runs is suspended
     return own
 
 
@@ -96,9 +104,10 @@ def test_a_life_agrees_with_its_flags(events):
     for event in events:
         state, _ = after(state, event)
         flags.on(event)
-        assert (state in AT_WORK) is not flags.finished
-        assert (state in TAKES_INPUT) is not (flags.finished or flags.closed or flags.interrupted)
-        assert (state in STOPPING) is (flags.interrupted and not flags.finished)
+        assert (state in AT_WORK) is not (flags.finished or flags.suspended)
+        assert (state in TAKES_INPUT) is not (flags.finished or flags.closed or flags.interrupted or flags.suspended)
+        assert (state in STOPPING) is ((flags.interrupted or flags.suspended) and not flags.finished)
+        assert (state in SUSPENDED) >= (flags.suspended and not flags.finished)
         assert (state in RECORDED) is flags.recorded
     assert state is TurnState.RELEASED
 
@@ -118,7 +127,8 @@ def test_each_effect_is_due_at_its_time_and_once(events):
         TurnEffect.WAKE,
     ]
     working = events[: events.index(TurnEvent.FINISH)]
-    assert effects.count(TurnEffect.CANCEL) == (TurnEvent.INTERRUPT in working)
+    stopped = {TurnEvent.INTERRUPT, TurnEvent.SUSPEND}
+    assert effects.count(TurnEffect.CANCEL) == (not stopped.isdisjoint(working))
 
 
 @given(st.lists(st.sampled_from(TurnEvent), max_size=30))
