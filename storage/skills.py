@@ -7,9 +7,12 @@ the folders from the project's root to the working directory, and in extra roots
 from __future__ import annotations
 
 import codecs
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+
+from attrs import evolve
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.values import clean
@@ -17,6 +20,9 @@ from spindle.storage.config.editing import edit
 from spindle.storage.config.layers import folders_up, project_root
 from spindle.storage.home import Home
 from spindle.storage.outside import Readable, planted, read_placed, walk
+
+if TYPE_CHECKING:
+    from spindle.storage.plugins.active import ActivePlugin
 
 DEPTH: Final = 6
 """The most levels of folders below a root."""
@@ -30,6 +36,7 @@ MAX_NAME, MAX_DESCRIPTION = 64, 1024
 
 
 Scope: TypeAlias = Literal["user", "repo", "system"]
+_Place: TypeAlias = "tuple[Scope, Sequence[Path], ActivePlugin | None]"
 
 
 @frozen
@@ -43,6 +50,8 @@ class Skill:
     scope: Scope
     place: str | None = None
     """The real path of its file; None if the system does not give it."""
+    plugin_id: str | None = None
+    """The plugin that brings it."""
 
     @property
     def shown(self) -> str:
@@ -58,21 +67,31 @@ class FoundSkills:
     errors: Sequence[tuple[str, str]]
 
 
-def find_skills(home: Home, cwd: Path, extra: Sequence[Path] = ()) -> FoundSkills:
-    """Find the skills for a thread in `cwd`. Of two files with the same real path, the first counts."""
+def find_skills(
+    home: Home, cwd: Path, extra: Sequence[Path] = (), plugins: Sequence[ActivePlugin] = ()
+) -> FoundSkills:
+    """Find the skills for a thread in `cwd`. Of two files with the same real path, the first counts.
+
+    The name of a plugin's skill begins with the plugin's. A file outside the plugin's folder is none of its skills.
+    """
     root = project_root(cwd, (".git",))
     kept = [folder / name for folder in folders_up(cwd, root) for name in (".agents", ".codex")]
     repo = [folder / "skills" for folder in kept if not planted(folder)]
+    own = home.path / "skills"
+    places: list[_Place] = [
+        ("repo", repo, None),
+        ("user", [own], None),
+        ("system", [own / ".system"], None),
+        ("user", extra, None),
+        *(("user", plugin.skill_roots, plugin) for plugin in plugins),
+    ]
+    return _find(places)
+
+
+def _find(places: Sequence[_Place]) -> FoundSkills:
     skills: dict[Path, Skill] = {}
     errors: list[tuple[str, str]] = []
-    own = home.path / "skills"
-    places: list[tuple[Scope, Sequence[Path]]] = [
-        ("repo", repo),
-        ("user", [own]),
-        ("system", [own / ".system"]),
-        ("user", extra),
-    ]
-    for scope, roots in places:
+    for scope, roots, plugin in places:
         walked = walk(roots, depth=DEPTH, most=ENTRIES)
         if walked.cut is not None:
             reason = f"there are more than {ENTRIES} files and folders to search for skills: the rest is left out"
@@ -83,13 +102,21 @@ def find_skills(home: Home, cwd: Path, extra: Sequence[Path] = ()) -> FoundSkill
             errors.append((clean(str(files[MOST])), reason))
         for path in files[:MOST]:
             real = path.resolve()
-            if real in skills:
+            if real in skills or (plugin is not None and not real.is_relative_to(os.path.realpath(plugin.root))):
                 continue
             try:
-                skills[real] = _read(real, scope)
+                skill = _read(real, scope)
+                if plugin is not None:
+                    skill = evolve(skill, name=f"{plugin.id.name}:{skill.name}", plugin_id=str(plugin.id))
+                skills[real] = skill
             except (OSError, ValueError) as error:
                 errors.append((clean(str(path)), clean(str(error))))
     return FoundSkills(sorted(skills.values(), key=lambda s: (s.name, s.path)), errors)
+
+
+def plugin_skills(plugin: ActivePlugin) -> Sequence[Skill]:
+    """The skills of one plugin, ordered by name."""
+    return _find([("user", plugin.skill_roots, plugin)]).skills
 
 
 def may_use(skill: Skill, readable: Readable | None) -> bool:

@@ -29,6 +29,7 @@ from spindle.storage.rollout.outliner import Outliner
 from spindle.storage.state import StateStore
 
 if TYPE_CHECKING:
+    from spindle.actors.services.plugins import Plugins
     from spindle.actors.services.telemetry import MakeExporting, Telemetry
     from spindle.actors.services.watches import Watches
     from spindle.actors.tools.mcp.opening import ServerOpener as ServerOpening
@@ -99,6 +100,13 @@ class Services:
         from spindle.actors.tools.mcp.opening import ServerOpener
 
         return ServerOpener(str(self.home.path), os.environ, self.warden)
+
+    @cached_property
+    def plugins(self) -> Plugins:
+        """The plugins and marketplaces of the home."""
+        from spindle.actors.services.plugins import Plugins
+
+        return Plugins(self.home, self.config)
 
     async def begin_telemetry(self, config: Config) -> None:
         """Before a thread with this configuration is used: serve `[otel]`, if there is one."""

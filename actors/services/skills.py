@@ -6,12 +6,15 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput
 from spindle.storage.home import Home
 from spindle.storage.outside import TEXT, Readable, read_file
 from spindle.storage.skills import FoundSkills, Skill, find_skills, is_enabled, may_use
+
+if TYPE_CHECKING:
+    from spindle.storage.plugins.active import ActivePlugin
 
 _MENTION = re.compile(r"\$([\w:.-]*\w)")
 
@@ -21,16 +24,16 @@ class SkillCatalog:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._found: dict[tuple[str, tuple[str, ...]], FoundSkills] = {}
+        self._found: dict[tuple[str, tuple[str, ...], tuple[Path, ...]], FoundSkills] = {}
         self._lock = threading.Lock()
 
-    def find(self, cwd: str, extra: Sequence[str] = ()) -> FoundSkills:
-        """The skills for threads in `cwd`. `extra` are more folders to search."""
-        key = cwd, tuple(extra)
+    def find(self, cwd: str, extra: Sequence[str] = (), plugins: Sequence[ActivePlugin] = ()) -> FoundSkills:
+        """The skills for threads in `cwd`. `extra` are more folders to search, `plugins` the plugins in effect."""
+        key = cwd, tuple(extra), tuple(plugin.root for plugin in plugins)
         with self._lock:
             found = self._found.get(key)
         if found is None:
-            found = find_skills(self._home, Path(cwd), [Path(root) for root in extra])
+            found = find_skills(self._home, Path(cwd), [Path(root) for root in extra], plugins)
             with self._lock:
                 self._found[key] = found
         return found
@@ -40,14 +43,21 @@ class SkillCatalog:
         with self._lock:
             self._found.clear()
 
-    def enabled(self, cwd: str, settings: Mapping[str, Any]) -> list[Skill]:
-        """The skills that are switched on; `settings` are config.toml's."""
+    def enabled(
+        self, cwd: str, settings: Mapping[str, Any], plugins: Sequence[ActivePlugin] = ()
+    ) -> list[Skill]:
+        """The skills that are switched on; `settings` are config.toml's, `plugins` those in effect."""
         switches, bundled = _switches(settings), _has_bundled(settings)
-        found = self.find(cwd).skills
+        found = self.find(cwd, (), plugins).skills
         return [one for one in found if (bundled or one.scope != "system") and is_enabled(one, switches)]
 
     def mentioned(
-        self, content: Sequence[UserInput], cwd: str, settings: Mapping[str, Any], readable: Readable | None = None
+        self,
+        content: Sequence[UserInput],
+        cwd: str,
+        settings: Mapping[str, Any],
+        readable: Readable | None = None,
+        plugins: Sequence[ActivePlugin] = (),
     ) -> list[dict[str, Any]]:
         """The messages with the skills that user input mentions, as `$name` or as an input part, each skill once.
 
@@ -58,7 +68,7 @@ class SkillCatalog:
         if not names and not paths:
             return []
         chosen: dict[Path, Skill] = {}
-        for skill in self.enabled(cwd, settings):
+        for skill in self.enabled(cwd, settings, plugins):
             if (skill.name in names or skill.shown in paths) and may_use(skill, readable):
                 chosen[skill.path] = skill
         return [_message(skill, readable) for skill in chosen.values()]

@@ -141,7 +141,7 @@ def skills_of(services: Services, config: Config, cwd: str, readable: Readable |
     """The skills for a directory that the model is offered; none if `skills.include_instructions` is off."""
     if config.table("skills").get("include_instructions") is False:
         return ()
-    return [skill for skill in services.skills.enabled(cwd, config.raw) if may_use(skill, readable)]
+    return [skill for skill in services.skills.enabled(cwd, config.raw, config.plugins) if may_use(skill, readable)]
 
 
 def session_meta(

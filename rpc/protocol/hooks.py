@@ -19,7 +19,8 @@ HookHandlerType: TypeAlias = Literal["command", "prompt", "agent"]
 HookExecutionMode: TypeAlias = Literal["sync", "async"]
 HookScope: TypeAlias = Literal["thread", "turn"]
 HookSource: TypeAlias = Literal[
-    "system", "user", "project", "mdm", "sessionFlags", "legacyManagedConfigFile", "legacyManagedConfigMdm", "unknown"
+    "system", "user", "project", "mdm", "sessionFlags", "plugin", "legacyManagedConfigFile", "legacyManagedConfigMdm",
+    "unknown",
 ]
 HookRunStatus: TypeAlias = Literal["running", "completed", "failed", "blocked", "stopped"]
 HookOutputEntryKind: TypeAlias = Literal["warning", "stop", "feedback", "context", "error"]

@@ -74,6 +74,7 @@ class SkillMetadata:
     path: str
     scope: SkillScope
     enabled: bool = True
+    plugin_id: str | None = None
 
 
 @frozen

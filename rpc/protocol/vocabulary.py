@@ -29,7 +29,8 @@ REFUSED: Final[Mapping[str, Mapping[str, tuple[object, ...]]]] = {
     "ThreadListParams": {"attachedToThreadId": (), "originators": ([],), "projectId": ()},
     "ThreadMetadataUpdateParams": {"daybreakEnabled": (), "projectId": ()},
     "ThreadStartParams": {"projectId": (), "selectedCapabilityRoots": ([],)},
-    "TurnStartParams": {"toolOutput": ()},
+    "ThreadSettingsUpdateParams": {"disabledPluginIds": ([],)},
+    "TurnStartParams": {"disabledPluginIds": ([],), "toolOutput": ()},
 }
 """Refused members, with the values (besides null) that ask for nothing."""
 
@@ -61,6 +62,9 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "McpResourceReadParams": "_meta originCallId",
         "McpServerEventStreamStartParams": "subscriptionId",
         "McpServerEventStreamStopParams": "subscriptionId",
+        "PluginInstallParams": "installAttemptId",
+        "PluginListParams": "forceRefetch",
+        "PluginReconcileParams": "reason",
         "McpServerOauthLoginParams": "clientRegistration environmentId scopes threadId timeoutSecs",
         "RemoteControlPairingStartParams": "manualCode",
         "SendAddCreditsNudgeEmailParams": "creditType",
@@ -76,16 +80,16 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "realtimeSessionId realtimeStartInstructions voice voiceSessionId sessionId",
         "ThreadResumeParams": "persistExtendedHistory",
         "ThreadSearchParams": "currentAccountOnly includeAttachedThreads",
-        "ThreadSettingsUpdateParams": "disabledPluginIds multiAgentMode",
+        "ThreadSettingsUpdateParams": "multiAgentMode",
         "ThreadStartParams": "allowProviderModelFallback daybreakEnabled mockExperimentalField multiAgentMode "
         "persistExtendedHistory serviceName",
-        "TurnStartParams": "additionalContext clientUserMessageId cyberAccessProgram disabledPluginIds multiAgentMode "
+        "TurnStartParams": "additionalContext clientUserMessageId cyberAccessProgram multiAgentMode "
         "parentTurnId responsesapiClientMetadataPatch rootTurnId turnTrigger",
         "TurnSteerParams": "additionalContext clientUserMessageId responsesapiClientMetadata responsesapiClientMetadataPatch",
         "WebrtcRealtimeTransport": "sdp",
     }.items()
 }
-"""Harmless members. All threads of a home belong to its one account, no thread is attached to another, and there are no
-plugins. Logins of ChatGPT and of MCP servers are refused, so their members do not matter. So are the methods of
-`actors/clients/methods/elsewhere.py`.
+"""Harmless members. All threads of a home belong to its one account, no thread is attached to another, and there is no
+catalogue of plugins but those of marketplaces. Logins of ChatGPT and of MCP servers are refused, so their members do not
+matter. So are the methods of `actors/clients/methods/elsewhere.py`.
 """

@@ -22,6 +22,7 @@ from spindle.storage.config.requirements import NOTHING, Requirements
 if TYPE_CHECKING:
     from spindle.storage.config.notes import Note
     from spindle.storage.config.programs import Pinned
+    from spindle.storage.plugins.active import ActivePlugin
 
 Scope: TypeAlias = tuple[str, str] | None
 """The scope of a refusal: a named table, which may be unused, or all settings."""
@@ -60,6 +61,8 @@ class Config:
     """Key -> the text of its file (`texts.FILES`)."""
     requirements: Requirements = NOTHING
     """The administrator's requirements. Here they apply to features, web search, login shells and MCP servers."""
+    plugins: Sequence[ActivePlugin] = ()
+    """The plugins in effect, ordered by id."""
     notes: Sequence[Note] = ()
     """Settings that have no effect."""
     refusals: Mapping[Scope, ConfigError] = field(factory=dict[Scope, ConfigError])
@@ -107,15 +110,20 @@ class Config:
         return self._providers[self.model_provider]
 
     def mcp_servers(self) -> Mapping[str, McpServerConfig]:
-        """All configured MCP servers by name, with disabled ones. A server that is not allowed is disabled."""
+        """All MCP servers by name, with disabled ones. A server that is not allowed is disabled.
+
+        Of two with one name, that of config.toml counts, then that of the first plugin.
+        """
         allows = self.requirements.allows_server
+        found = {name: server for plugin in reversed(self.plugins) for name, server in plugin.servers.items()}
+        found |= mcp_servers(self.raw)
         return {
             name: evolve(
                 server,
                 enabled=server.enabled and allows(name, server.command, server.url),
-                pinned=self._pinned("mcp_servers", name),
+                pinned=None if server.plugin_id is not None else self._pinned("mcp_servers", name),
             )
-            for name, server in mcp_servers(self.raw).items()
+            for name, server in sorted(found.items())
         }
 
     def _pinned(self, *keys: str) -> Pinned | None:
@@ -124,15 +132,9 @@ class Config:
 
     def features(self, name: str, default: bool) -> bool:
         """Whether `[features]` enables `name`, also under a former name. A requirement has precedence."""
-        for switches in (self.requirements.features, self.table("features")):
-            for called in (name, *FORMER_NAMES.get(name, ())):
-                value: object = switches.get(called)
-                if isinstance(value, dict):
-                    value = cast("dict[str, object]", value).get("enabled")
-                if isinstance(value, bool):
-                    return value
         former = self.raw.get("experimental_use_unified_exec_tool") if name == "unified_exec" else None
-        return former if isinstance(former, bool) else default
+        otherwise = former if isinstance(former, bool) else default
+        return feature(name, otherwise, self.requirements.features, self.table("features"))
 
     def offers_tool(self, name: str) -> bool:
         """Whether `[tools]` enables a tool."""
@@ -306,6 +308,18 @@ class Config:
     def offline_script(self) -> str | None:
         """The path of the offline model's script."""
         return self.raw.get("offline_script")
+
+
+def feature(name: str, default: bool, *switches: Mapping[str, object]) -> bool:
+    """Whether the first of `switches` that knows a feature, also under a former name, enables it."""
+    for table in switches:
+        for called in (name, *FORMER_NAMES.get(name, ())):
+            value: object = table.get(called)
+            if isinstance(value, dict):
+                value = cast("dict[str, object]", value).get("enabled")
+            if isinstance(value, bool):
+                return value
+    return default
 
 
 def _strings(value: object, default: Sequence[str]) -> Sequence[str]:

@@ -3,6 +3,8 @@
 Both have the same form: for each event a list of groups, each with a matcher and the commands that run when it matches.
 A stronger layer does not replace the hooks of a weaker one: all count.
 
+The hooks of plugins come last. A plugin's hook runs if the user has approved it with the plugin's whole content.
+
 A project's hook runs if the user has approved it unchanged. As in Codex 0.171 its hash in `[hooks.state."<key>"]` of
 the user's config.toml is the approval; a hook can also be disabled there.
 """
@@ -12,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import orjson
 from attrs import evolve, field
@@ -25,12 +27,15 @@ from spindle.rpc.protocol.shapes import USize
 from spindle.rpc.protocol.values import loads
 from spindle.storage.config.approvals import pinned
 from spindle.storage.config.effective import Config
-from spindle.storage.config.layers import Layer
+from spindle.storage.config.layers import OF_USER, Layer
 from spindle.storage.config.notes import MOST, Note, Place
-from spindle.storage.config.programs import Pinned, ProjectProgram, hash_of
+from spindle.storage.config.programs import Pinned, PinnedFolder, ProjectProgram, hash_of
 from spindle.storage.config.project import BELOW, Project
 from spindle.storage.config.tables import merge
 from spindle.storage.outside import TEXT, read_file
+
+if TYPE_CHECKING:
+    from spindle.storage.plugins.active import ActivePlugin
 
 DEFAULT_TIMEOUT: Final = 600
 """The default timeout of a hook, in seconds."""
@@ -40,7 +45,6 @@ FLAGS_FILE: Final = "/<session-flags>/config.toml"
 _MATCHED: Final = frozenset(("preToolUse", "permissionRequest", "postToolUse", "sessionStart"))
 _WORDS: Final = re.compile(r"[A-Za-z0-9_|]+")
 _STATE: Final = "state"
-_OF_USER: Final = ("system", "user", "sessionFlags")
 _SOURCES: Final[Mapping[str, HookSource]] = {
     "system": "system",
     "user": "user",
@@ -70,7 +74,12 @@ class HookHandler:
     hash: str
     enabled: bool = True
     trust: HookTrustStatus = "trusted"
-    pinned: Pinned | None = None
+    pinned: Pinned | PinnedFolder | None = None
+    plugin_id: str | None = None
+    environment: Mapping[str, str] = {}
+    """More variables for its program."""
+    data: str | None = None
+    """A folder that its plugin may write to; it is made before the hook runs."""
     place: Place | None = None
     """The place of a project's hook in its file, if it can be found."""
 
@@ -143,8 +152,10 @@ def hook_config(config: Config) -> HookConfig:
     for layer in reversed(config.layers):
         if layer.disabled_reason is None:
             for source in _sources(layer, warnings):
-                own = _handlers(len(handlers), warnings, source, layer)
+                own = _handlers(len(handlers), warnings, source, _SOURCES[layer.source["type"]])
                 handlers.extend(_trusted(handler, states.get(handler.key), layer.project, source, notes) for handler in own)
+    for plugin in config.plugins:
+        handlers.extend(_of_plugin(plugin, len(handlers), warnings, states, notes))
     if len(notes) > MOST:
         notes[MOST:] = [Note(text="There are more hooks that do not run.", path=notes[MOST].path)]
     return HookConfig(tuple(handlers), tuple(warnings), tuple(notes))
@@ -152,11 +163,12 @@ def hook_config(config: Config) -> HookConfig:
 
 @frozen
 class _Source:
-    """The events of one file; `data` is the file's text, if available."""
+    """The events of one file; `data` is the file's text, if available, `key` begins the keys of its hooks."""
 
     path: str
     events: Mapping[str, object]
     data: bytes = b""
+    key: str | None = None
 
 
 def _sources(layer: Layer, warnings: list[str]) -> list[_Source]:
@@ -187,7 +199,7 @@ def _states(config: Config, warnings: list[str]) -> Mapping[str, _State]:
     """
     found: dict[str, object] = {}
     for layer in reversed(config.layers):
-        hooks: object = layer.config.get("hooks") if layer.source["type"] in _OF_USER else None
+        hooks: object = layer.config.get("hooks") if layer.source["type"] in OF_USER else None
         states: object = mapping(hooks).get(_STATE)
         if isinstance(states, dict):
             found = merge(found, cast("dict[str, object]", states))
@@ -266,7 +278,67 @@ def _from_json(file: Path, warnings: list[str]) -> _Source:
     return _Source(str(file), {})
 
 
-def _handlers(order: int, warnings: list[str], source: _Source, layer: Layer) -> list[HookHandler]:
+def plugin_hooks(plugin: "ActivePlugin") -> Sequence[tuple[str, HookEventName]]:
+    """The key and event of each hook of a plugin, whether it is in effect or not."""
+    return [(handler.key, handler.event) for handler in _plugin_handlers(plugin, 0, [])]
+
+
+def _plugin_handlers(plugin: "ActivePlugin", order: int, warnings: list[str]) -> list[HookHandler]:
+    own: list[HookHandler] = []
+    for one in plugin.hooks:
+        source = _Source(str(one.path), one.events, key=f"{plugin.id}:{one.name}")
+        own += _handlers(order + len(own), warnings, source, "plugin")
+    return own
+
+
+def _of_plugin(
+    plugin: "ActivePlugin", order: int, warnings: list[str], states: Mapping[str, _State], notes: list[Note]
+) -> list[HookHandler]:
+    """The hooks of a plugin. One runs if the user has approved it with all that is in the plugin now."""
+    warnings.extend(plugin.warnings)
+    own = _plugin_handlers(plugin, order, warnings)
+    if not own:
+        return []
+    try:
+        folder = PinnedFolder.of(plugin.root)
+    except OSError as error:
+        warnings.append(f"the hooks of plugin `{plugin.id}` do not run: {error}")
+        return []
+    return [_approved(handler, plugin, folder, states.get(handler.key), notes) for handler in own]
+
+
+def _approved(
+    handler: HookHandler, plugin: "ActivePlugin", folder: PinnedFolder, state: _State | None, notes: list[Note]
+) -> HookHandler:
+    state = _State() if state is None else state
+    found = f"{handler.hash}/{folder.digest}"
+    trust: HookTrustStatus = "trusted"
+    if state.trusted_hash != found:
+        trust = "untrusted" if state.trusted_hash is None else "modified"
+    enabled = state.enabled is not False
+    if enabled and trust != "trusted":
+        why = "is not approved" if trust == "untrusted" else "has changed since it was approved, or its plugin has"
+        text = f"The hook `{CONFIGURED_AS[handler.event]}` of plugin `{plugin.id}` {why} and does not run."
+        notes.append(Note(text=text, path=Path(handler.path)))
+    variables = {"PLUGIN_ROOT": str(plugin.root), "PLUGIN_DATA": str(plugin.data)}
+    variables |= {f"CLAUDE_{name}": value for name, value in variables.items()}
+    command = handler.command
+    for name, value in variables.items():
+        command = command.replace(f"${{{name}}}", value)
+    return evolve(
+        handler,
+        command=command,
+        hash=found,
+        enabled=enabled,
+        trust=trust,
+        pinned=folder,
+        plugin_id=str(plugin.id),
+        environment=variables,
+        data=str(plugin.data),
+    )
+
+
+def _handlers(order: int, warnings: list[str], source: _Source, kind: HookSource) -> list[HookHandler]:
     """The hooks of one file, numbered from `order`. A file with a fault has no hooks."""
     path = source.path
     try:
@@ -276,8 +348,8 @@ def _handlers(order: int, warnings: list[str], source: _Source, layer: Layer) ->
             if name in source.events
         }
     except InvalidValue as error:
-        kind = "hooks config" if path.endswith(".json") else "TOML hooks in"
-        warnings.append(f"failed to parse {kind} {path}: {error}")
+        form = "hooks config" if path.endswith(".json") else "TOML hooks in"
+        warnings.append(f"failed to parse {form} {path}: {error}")
         return []
     handlers: list[HookHandler] = []
     for event, group, hook, key in _listed(groups):
@@ -295,9 +367,9 @@ def _handlers(order: int, warnings: list[str], source: _Source, layer: Layer) ->
                 matcher=matcher,
                 status_message=hook.status_message,
                 path=path,
-                source=_SOURCES[layer.source["type"]],
+                source=kind,
                 order=order + len(handlers),
-                key=f"{path}:{key}",
+                key=f"{source.key or path}:{key}",
                 hash=_hash(event, matcher, hook, timeout),
             )
         )

@@ -48,6 +48,7 @@ tools.web_search.location.country tools.web_search.location.region tools.web_sea
 tools.web_search.location.timezone
 tools.experimental_request_user_input.enabled tools.update_plan.enabled
 agents.enabled agents.max_threads agents.max_depth agents.*.description agents.*.config_file agents.*.nickname_candidates
+plugins marketplaces features.plugins
 skills.config skills.include_instructions skills.bundled.enabled hooks notify
 mcp_servers.*.tools.*.approval_mode
 project_doc_max_bytes project_doc_fallback_filenames project_root_markers projects profile profiles
@@ -81,7 +82,7 @@ _OWN: Final = """
 tui desktop history notice file_opener audio windows windows_wsl_setup_acknowledged disable_paste_burst
 check_for_update_on_startup suppress_unstable_features_warning oss_provider plan_mode_reasoning_effort
 show_raw_agent_reasoning hide_agent_reasoning ghost_snapshot js_repl_node_path js_repl_node_module_dirs
-analytics feedback include_apps_instructions apps apps_mcp_product_sku plugins marketplaces tool_suggest memories
+analytics feedback include_apps_instructions apps apps_mcp_product_sku tool_suggest memories
 browser_use computer_use forced_chatgpt_workspace_id sqlite_home log_dir allow_symlinked_codex_home goals
 model_providers.*.supports_websockets model_providers.*.websocket_connect_timeout_ms permissions.*.description
 mcp_servers.*.name
@@ -97,7 +98,7 @@ features.guardian_reuse_parent_compaction features.image_generation features.in_
 features.in_app_dictation features.in_app_local_automation features.in_app_updates features.in_app_voice
 features.incremental_tools features.incremental_tools_legacy features.incremental_tools_legacy_gcp
 features.instant_interrupt features.item_ids features.mcp_oauth_refresh_coordination features.mentions_v2
-features.personality features.plugin_sharing features.plugins features.prediction_preserve_parent_tools
+features.personality features.plugin_sharing features.prediction_preserve_parent_tools
 features.prevent_idle_sleep features.realtime_conversation features.reasoning_effort_override features.recommended_plugins
 features.respect_system_proxy features.safe_image_decoder features.shell_snapshot features.skill_mcp_dependency_install
 features.sqlite features.steer features.system_proxy_fallback features.terminal_resize_reflow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import mapping
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from spindle.storage.config.project import Project
 
 Trust: TypeAlias = Literal["trusted", "untrusted"]
+OF_USER: Final = ("system", "user", "sessionFlags")
+"""The types of layers that are not a project's."""
 
 
 @frozen

@@ -16,9 +16,10 @@ from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import mapping
 from spindle.storage.config.checking import faults
 from spindle.storage.config.config_error import ConfigError
-from spindle.storage.config.effective import Config, Scope
+from spindle.storage.config.effective import Config, Scope, feature
 from spindle.storage.config.keys import SCOPED, Standing, judged, misspelt
 from spindle.storage.config.layers import (
+    OF_USER,
     Layer,
     Trust,
     folders_up,
@@ -41,8 +42,9 @@ from spindle.storage.parsed_files import ParsedFiles
 if TYPE_CHECKING:
     from spindle.storage.config.approvals import Approval, Approvals, FirstSight
     from spindle.storage.config.project import Project
+    from spindle.storage.plugins.active import ActivePlugin, ActivePlugins
 
-_others = attrgetter("cwd", "trust", "model_catalog", "texts", "requirements")
+_others = attrgetter("cwd", "trust", "model_catalog", "texts", "requirements", "plugins")
 SYSTEM_FILE = Path("/etc/codex/config.toml")
 _NOTHING: Mapping[str, Any] = {}
 
@@ -102,6 +104,7 @@ class ConfigLoader:
         self._catalogs = CatalogFiles()
         self._texts = TextFiles()
         self._lock = threading.Lock()
+        self._plugins: ActivePlugins | None = None
 
     @cached_property
     def approvals(self) -> Approvals:
@@ -126,7 +129,8 @@ class ConfigLoader:
         if evaluated is None or not evaluated.holds_for(layers):
             evaluated = self._evaluated = self._evaluate(layers, flags)
         raw = evaluated.raw
-        others = (cwd, trust, self._catalog(raw, layers), self._file_texts(raw, layers), demanded)
+        texts, plugins = self._file_texts(raw, layers), self._active_plugins(raw, layers, demanded)
+        others = (cwd, trust, self._catalog(raw, layers), texts, demanded, plugins)
         latest = self._latest
         if latest is None or latest.raw is not raw or _others(latest) != others:  # else threads share one object
             latest = Config(raw, evaluated.merged, layers, *others, evaluated.notes, evaluated.refusals)
@@ -218,6 +222,20 @@ class ConfigLoader:
                 folder = self._folder(layers, partial(_names, key, named))
                 texts[key] = self._texts.read(Path(os.path.normpath(folder / Path(named).expanduser())), what)
         return texts
+
+    def _active_plugins(
+        self, raw: Mapping[str, Any], layers: Sequence[Layer], demanded: Requirements
+    ) -> Sequence[ActivePlugin]:
+        """The plugins that the user has enabled; a project cannot enable any."""
+        tables = mapping(merge_layers([one for one in layers if one.source["type"] in OF_USER]).get("plugins"))
+        if not tables or not feature("plugins", True, demanded.features, mapping(raw.get("features"))):
+            return ()
+        with self._lock:
+            if self._plugins is None:
+                from spindle.storage.plugins.active import ActivePlugins
+
+                self._plugins = ActivePlugins(self.home)
+        return self._plugins.read(tables)
 
     def _folder(self, layers: Sequence[Layer], matches: Callable[[Mapping[str, Any]], bool]) -> Path:
         """The base of a relative path: the folder of the strongest file that has it; the home if no file has it."""

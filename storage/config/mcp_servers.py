@@ -88,6 +88,10 @@ class McpServerConfig:
     """Whether its tools may be called concurrently."""
     shared: bool = False
     """Whether one process serves all threads of a runtime with the same configuration of it."""
+    plugin_id: str | None = None
+    """The plugin that brings it; None for a server of config.toml."""
+    plugin_title: str | None = None
+    """The plugin's name for people and the model."""
     pinned: Pinned | None = None
     """For a project's server: the approved program and files, compared when the server starts."""
 

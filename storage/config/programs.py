@@ -18,6 +18,10 @@ from spindle.storage.outside import digest_file
 
 PROGRAM: Final = 256 << 20
 """The most bytes of a compared file; a larger one cannot be approved."""
+ENTRIES: Final = 20_000
+"""The most files and folders of a plugin."""
+DEPTH: Final = 32
+"""The most levels of folders in a plugin."""
 WORDS: Final = 1000
 """The most different words of a setting that are searched as files."""
 
@@ -85,6 +89,52 @@ class Pinned:
             if (approved := self.files.get(path)) != digest:
                 return f"{path} is not approved" if approved is None else f"{path} has changed since it was approved"
         return None
+
+
+@frozen
+class PinnedFolder:
+    """A plugin's folder as it was approved: a digest of all names and contents."""
+
+    root: Path
+    digest: str
+
+    @classmethod
+    def of(cls, root: Path) -> PinnedFolder:
+        """The folder as it is. Blocking. Raises OSError, also for one beyond the bounds of a plugin."""
+        return cls(root, _digest_folder(root))
+
+    def changed(self, cwd: str | Path | None = None) -> str | None:
+        """The reason not to run a program of the folder: something in it has changed. Blocking; never raises."""
+        try:
+            same = _digest_folder(self.root) == self.digest
+        except OSError as error:
+            return f"{error.filename or self.root} cannot be read: {error.strerror or error}"
+        return None if same else "plugin contents changed; hook approval required"
+
+
+def _digest_folder(root: Path) -> str:
+    found = hashlib.sha256()
+    left = ENTRIES
+    waiting = [(root, 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        with os.scandir(folder) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
+        left -= len(entries)
+        if left < 0 or depth > DEPTH:
+            raise OSError(errno.EFBIG, "the folder is larger than a plugin may be", str(root))
+        for entry in entries:
+            kind, content = "other", ""
+            if entry.is_symlink():
+                kind, content = "link", os.readlink(entry.path)
+            elif entry.is_dir():
+                kind = "folder"
+                waiting.append((Path(entry.path), depth + 1))
+            elif entry.is_file():
+                kind, content = "file", digest_file(entry.path, PROGRAM)
+            name = os.path.relpath(entry.path, root)
+            found.update(orjson.dumps([os.fsencode(name).hex(), kind, os.fsencode(content).hex()]))
+    return f"sha256:{found.hexdigest()}"
 
 
 def hash_of(value: object) -> str:

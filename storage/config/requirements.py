@@ -39,12 +39,10 @@ VACUOUS: Final = frozenset(
         "guardian_extra_policy",
         "guardian_policy_config",
         "in_app_browser",
-        "marketplaces",
-        "plugins",
         "windows",
     )
 )
-"""Requirements on apps, plugins, browsers, reviewers and updates, which Spindle does not have."""
+"""Requirements on apps, browsers, reviewers and updates, which Spindle does not have."""
 
 
 @frozen(kw_only=True)

@@ -45,6 +45,7 @@ def _shown(handler: HookHandler) -> HookMetadata:
         status_message=handler.status_message,
         source_path=handler.path,
         source=handler.source,
+        plugin_id=handler.plugin_id,
         display_order=handler.order,
         enabled=handler.enabled,
         current_hash=handler.hash,

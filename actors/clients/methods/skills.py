@@ -66,8 +66,9 @@ def config_write(caller: Caller, params: SkillsConfigWriteParams, reply: Reply[A
 
 def _entry(caller: Caller, cwd: str, extra: Sequence[str]) -> SkillsListEntry:
     backend = caller.backend
-    found = backend.services.skills.find(based_path(caller, cwd), extra)
-    switches = backend.config().raw.get("skills", {}).get("config")
+    config = backend.config()
+    found = backend.services.skills.find(based_path(caller, cwd), extra, config.plugins)
+    switches = config.raw.get("skills", {}).get("config")
     return SkillsListEntry(
         cwd,
         [
@@ -78,6 +79,7 @@ def _entry(caller: Caller, cwd: str, extra: Sequence[str]) -> SkillsListEntry:
                 path=s.shown,
                 scope=s.scope,
                 enabled=is_enabled(s, switches),
+                plugin_id=s.plugin_id,
             )
             for s in found.skills
         ],

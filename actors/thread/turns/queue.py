@@ -255,16 +255,21 @@ class TurnQueue:
         return turn
 
     async def _input(self, content: Sequence[UserInput], settings: Settings) -> TurnInput:
-        """The input with the images and skills that it mentions, if a turn with `settings` may read them."""
+        """The input with the images, skills and plugins that it mentions, if a turn with `settings` may read them."""
         thread = self._thread
         skills, state = thread.services.skills, thread.state
         mentions = any(isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content)
         readable = readable_files(thread.services.home, settings, self._tools.granted)
         item = await to_response_item(content, readable)
-        if not mentions:
-            return TurnInput(content, item)
-        find = partial(skills.mentioned, content, state.settings.cwd, state.config.raw, readable)
-        return TurnInput(content, item, await trio.to_thread.run_sync(find, abandon_on_cancel=True))
+        added: list[dict[str, Any]] = []
+        if mentions:
+            find = partial(skills.mentioned, content, state.settings.cwd, state.config.raw, readable, state.config.plugins)
+            added += await trio.to_thread.run_sync(find, abandon_on_cancel=True)
+        if state.config.plugins:
+            from spindle.actors.services.plugin_mentions import mentioned
+
+            added += mentioned(content, state.config)
+        return TurnInput(content, item, added)
 
 
 def withdrawn(message: object) -> bool:

@@ -6,7 +6,8 @@ cancelled, the program and all that it started are killed.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import trio
@@ -22,6 +23,9 @@ OUTPUT_CAP: Final = 1024 * 1024
 """Bytes that are kept of each of its two outputs; the rest is read and discarded."""
 
 
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
 @frozen
 class Starter:
     """Starts programs with `warden`; processes that they leave behind may live on in `nursery`."""
@@ -32,13 +36,16 @@ class Starter:
     """The command line that runs a script."""
     environment: Callable[[], dict[str, str]]
 
-    async def run(self, script: str, cwd: str, given: bytes, seconds: float) -> ProgramEnd:
-        """Run `script` with `given` as its standard input, until it has exited and its outputs are closed.
+    async def run(
+        self, script: str, cwd: str, given: bytes, seconds: float, more: Mapping[str, str] = NOTHING
+    ) -> ProgramEnd:
+        """Run `script` with `given` as its standard input and `more` variables, until it has exited and its outputs are closed.
 
         A process that it leaves behind without the outputs ends with `nursery`, or after `seconds`. Does not raise.
         """
         until = trio.current_time() + seconds
-        command = Command(argv=self.shell(script), cwd=cwd, env=self.environment(), stdin=True, split=True, may_connect=True)
+        env = self.environment() | dict(more)
+        command = Command(argv=self.shell(script), cwd=cwd, env=env, stdin=True, split=True, may_connect=True)
         try:
             process = await self.warden.start(command)
         except OSError as error:

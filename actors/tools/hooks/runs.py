@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import orjson
@@ -21,6 +22,7 @@ from spindle.rpc.protocol.hooks import (
     HookStartedNotification,
 )
 from spindle.storage.config.hooks import HookHandler
+from spindle.storage.durable import make_folder
 
 INTERRUPTED = HookVerdict(status="failed", entries=verdict("stop", ProgramEnd(failure="hook was interrupted")).entries)
 """The verdict for a hook that an interrupt killed."""
@@ -60,7 +62,7 @@ async def run_hooks(
     async def one(place: int, handler: HookHandler) -> None:
         changed = await _changed(handler, host.cwd)
         if changed is None:
-            end = await starter.run(handler.command, host.cwd, data, handler.timeout)
+            end = await starter.run(handler.command, host.cwd, data, handler.timeout, handler.environment)
         else:
             end = ProgramEnd(failure=f"hook was not run: {changed}")
         ended[place] = verdict(handler.event, end), _since(began)
@@ -89,10 +91,20 @@ async def run_hooks(
 
 
 async def _changed(handler: HookHandler, cwd: str) -> str | None:
-    """Why a project's hook may not run as things are now."""
+    """Why a project's or a plugin's hook may not run as things are now."""
     if handler.pinned is None:
         return None
-    return await trio.to_thread.run_sync(handler.pinned.changed, cwd, abandon_on_cancel=True)
+    return await trio.to_thread.run_sync(_refusal, handler, cwd, abandon_on_cancel=True)
+
+
+def _refusal(handler: HookHandler, cwd: str) -> str | None:
+    reason = None if handler.pinned is None else handler.pinned.changed(cwd)
+    if reason is None and handler.data is not None:
+        try:
+            make_folder(Path(handler.data))
+        except OSError as error:
+            return f"the folder for its data cannot be made: {error}"
+    return reason
 
 
 def _begun(handler: HookHandler, call_id: str | None) -> HookRunSummary:

@@ -14,13 +14,14 @@ import trio
 
 from spindle.actors.tools.mcp.schemas import Schema, input_schema
 from spindle.rpc.large import LARGE, apart
-from spindle.rpc.lenient import mapping, objects
+from spindle.rpc.lenient import mapping, objects, text
 from spindle.rpc.mcp.mcp_errors import BadAnswer, McpError, ServerError, StartupFailed, TooMuch, TransportClosed
 from spindle.rpc.mcp.payload import Json, as_json, as_text
 from spindle.rpc.mcp.server_log import ServerLog
 from spindle.rpc.mcp.session import McpSession, Progress
 from spindle.rpc.mcp.transport import McpTransport
 from spindle.rpc.protocol.mcp import McpServerStartupState
+from spindle.rpc.protocol.values import one_line
 from spindle.rpc.weighing import weigh
 from spindle.storage.config import McpServerConfig
 
@@ -39,6 +40,7 @@ _LIST_BYTES: Final = 16 << 20
 """Limits of a server's lists: pages, tools, entries of other lists, and bytes in total."""
 _NAME_CHARACTERS: Final = 256
 _INSTRUCTIONS: Final = 64 * 1024
+_TITLE_CHARACTERS: Final = 128
 _QUESTION_BYTES: Final = 256 * 1024
 _SHOWN: Final = 1000
 _AGAIN_SECONDS: Final = 1.0
@@ -250,10 +252,19 @@ class Server:
             self._log.fault(
                 f"{unusable} tools without a name, or with one of more than {_NAME_CHARACTERS} characters, are left out"
             )
-        offered = {tool["name"]: tool for tool in usable if self.config.offers(tool["name"])}
+        offered = {tool["name"]: self._shown(tool) for tool in usable if self.config.offers(tool["name"])}
         self.schemas = await apart(weigh(offered, LARGE), None, _schemas, offered)
         self.tools = tuple(offered.values())
         self.revision += 1
+
+    def _shown(self, tool: Json) -> Json:
+        """A tool as clients and the model see it: that of a plugin says so."""
+        title = self.config.plugin_title
+        if title is None:
+            return tool
+        own = text(tool.get("description")).rstrip()
+        end = f"This tool is part of plugin `{one_line(title, _TITLE_CHARACTERS)}`."
+        return {**tool, "description": f"{own.removesuffix('.')}. {end}" if own else end}
 
     async def _follow_tools(self) -> None:
         while True:

@@ -27,7 +27,7 @@ class Programs:
         self.ends = {}
         self.holds = {}
 
-    async def run(self, script, cwd, given, seconds):
+    async def run(self, script, cwd, given, seconds, more):
         self.given[script] = orjson.loads(given)
         self.seconds[script] = seconds
         if script in self.holds:
