@@ -134,6 +134,10 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
         "account/sendAddCreditsNudgeEmail", "account_services", "SendAddCreditsNudgeEmailParams",
         "SendAddCreditsNudgeEmailResponse", STABLE,
     ),
+    ("command/exec", "processes", "CommandExecParams", "CommandExecResponse", STABLE),
+    ("command/exec/write", "processes", "CommandExecWriteParams", "CommandExecWriteResponse", STABLE),
+    ("command/exec/terminate", "processes", "CommandExecTerminateParams", "CommandExecTerminateResponse", STABLE),
+    ("command/exec/resize", "processes", "CommandExecResizeParams", "CommandExecResizeResponse", STABLE),
     ("config/read", "config", "ConfigReadParams", "ConfigReadResponse", STABLE),
     ("config/value/write", "config", "ConfigValueWriteParams", "ConfigWriteResponse", STABLE),
     ("config/batchWrite", "config", "ConfigBatchWriteParams", "ConfigWriteResponse", STABLE),
@@ -172,6 +176,10 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
     ("thread/queue/reorder", "queue", "ThreadQueueReorderParams", "ThreadQueueReorderResponse", EXPERIMENTAL),
     ("thread/queue/start", "queue", "ThreadQueueStartParams", "ThreadQueueStartResponse", EXPERIMENTAL),
     ("thread/section/move", "sections", "ThreadSectionMoveParams", "ThreadSectionMoveResponse", STABLE),
+    ("process/spawn", "processes", "ProcessSpawnParams", "ProcessSpawnResponse", EXPERIMENTAL),
+    ("process/writeStdin", "processes", "ProcessWriteStdinParams", "ProcessWriteStdinResponse", EXPERIMENTAL),
+    ("process/kill", "processes", "ProcessKillParams", "ProcessKillResponse", EXPERIMENTAL),
+    ("process/resizePty", "processes", "ProcessResizePtyParams", "ProcessResizePtyResponse", EXPERIMENTAL),
     (
         "thread/settings/update", "thread_settings", "ThreadSettingsUpdateParams",
         "ThreadSettingsUpdateResponse", EXPERIMENTAL,
@@ -284,7 +292,10 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
 
 
 EXPERIMENTAL_NOTIFICATIONS: Final = frozenset(
-    ("thread/queue/changed", "thread/readState/changed", "thread/settings/updated")
+    (
+        *("process/exited", "process/outputDelta", "thread/queue/changed", "thread/readState/changed"),
+        "thread/settings/updated",
+    )
 )
 """Notifications that are sent only to connections with the experimentalApi capability."""
 

@@ -111,6 +111,14 @@ _TABLE = {
     "mcpServer/resource/read": ("mcp", "read_resource"),
     "mcpServer/oauth/login": ("mcp", "log_in"),
     "config/mcpServer/reload": ("mcp", "reload"),
+    "command/exec": ("command_exec", "execute"),
+    "command/exec/write": ("command_exec", "write"),
+    "command/exec/terminate": ("command_exec", "terminate"),
+    "command/exec/resize": ("command_exec", "resize"),
+    "process/spawn": ("processes", "spawn"),
+    "process/writeStdin": ("processes", "write_stdin"),
+    "process/kill": ("processes", "kill"),
+    "process/resizePty": ("processes", "resize_pty"),
     "app/list": ("elsewhere", "app_list"),
     "device/key/create": ("elsewhere", "device_key_create"),
     "device/key/public": ("elsewhere", "device_key_public"),
@@ -156,7 +164,7 @@ RELEASING = frozenset(
         "turn/interrupt",
         "thread/backgroundTerminals/clean",
         "thread/backgroundTerminals/terminate",
-        "fs/unwatch",
+        *("fs/unwatch", "command/exec/terminate", "process/kill"),
     }
 )
 """Methods that end or release something; they are not refused because much is under way."""
@@ -168,6 +176,7 @@ WORK = frozenset(
     {
         *("thread/start", "thread/fork", "thread/compact/start", "thread/shellCommand"),
         *("thread/queue/start", "turn/start", "review/start", "mcpServer/tool/call"),
+        *("command/exec", "process/spawn"),
     }
 )
 """Methods that start work; they are refused while the server is shutting down."""

@@ -106,7 +106,7 @@ def _matcher(patterns: Iterable[str]) -> re.Pattern[str]:
 def command_environment(
     policy: EnvironmentPolicy,
     *,
-    thread_id: str,
+    thread_id: str | None,
     inherited: Mapping[str, str],
     network: bool = True,
     quiet: bool = False,
@@ -133,7 +133,8 @@ def command_environment(
         env = {name: value for name, value in env.items() if keep.fullmatch(name)}
     if programs is not None and "PATH" in env:
         env["PATH"] = f"{programs.folder}{os.pathsep}{env['PATH']}"
-    env["CODEX_THREAD_ID"] = thread_id
+    if thread_id is not None:
+        env["CODEX_THREAD_ID"] = thread_id
     if quiet:
         env |= _QUIET
     if not network:

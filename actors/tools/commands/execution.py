@@ -11,9 +11,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, TypeAlias
 
 import trio
+from attrs import evolve
 
 from spindle.actors.tools.commands.output import Deltas, HeadTail, new_decoder
 from spindle.actors.tools.commands.process import Command, Process, Warden
+from spindle.actors.tools.sandbox.confinement import Confinement
+from spindle.actors.tools.sandbox.sandbox import Sandbox
 
 GRACE: Final = 0.05
 """Seconds to wait for the end of the output after the command has exited, as in Codex."""
@@ -29,6 +32,17 @@ Around: TypeAlias = Callable[[Command], AbstractAsyncContextManager[Command]]
 async def plain(command: Command) -> AsyncGenerator[Command]:
     """The command itself."""
     yield command
+
+
+def confined(sandbox: Sandbox, confinement: Confinement) -> Around:
+    """The command in the sandbox. The context raises SandboxUnavailable."""
+
+    @asynccontextmanager
+    async def around(command: Command) -> AsyncGenerator[Command]:
+        async with sandbox.confined(confinement, command.argv, command.env, tty=command.tty) as inside:
+            yield evolve(command, argv=inside.argv, env=inside.env)
+
+    return around
 
 
 class Execution:

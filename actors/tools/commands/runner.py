@@ -11,8 +11,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -37,7 +36,7 @@ from spindle.actors.tools.commands.environment import (
     command_environment,
     with_programs,
 )
-from spindle.actors.tools.commands.execution import Around, plain
+from spindle.actors.tools.commands.execution import Around, confined, plain
 from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.judging import Judgement, judge, may_write
 from spindle.actors.tools.commands.locating import Writable
@@ -245,9 +244,9 @@ class Runner:
             raise NotRun(str(error)) from None
         if confinement is None:
             return await attempt(command, plain)
-        await trio.to_thread.run_sync(_check_exists, command)
+        await trio.to_thread.run_sync(check_exists, command)
         try:
-            ended = await attempt(evolve(command, confinement=confinement), self._confined(confinement))
+            ended = await attempt(evolve(command, confinement=confinement), confined(self._sandbox, confinement))
         except SandboxUnavailable as error:
             if not asks(host.approval):
                 item.decline(str(error))
@@ -319,14 +318,6 @@ class Runner:
             place = evolve(place, programs=self._programs.readable)
         return of_settings(host.sandbox, self.profile, place, granted)
 
-    def _confined(self, confinement: Confinement) -> Around:
-        @asynccontextmanager
-        async def around(command: Command) -> AsyncGenerator[Command]:
-            async with self._sandbox.confined(confinement, command.argv, command.env, tty=command.tty) as inside:
-                yield evolve(command, argv=inside.argv, env=inside.env)
-
-        return around
-
 
 def _saved(words: Sequence[str]) -> dict[str, Any]:
     """The message to the model about the new rule, in the words of later versions of Codex."""
@@ -334,7 +325,7 @@ def _saved(words: Sequence[str]) -> dict[str, Any]:
     return {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": text}]}
 
 
-def _check_exists(command: Command) -> None:
+def check_exists(command: Command) -> None:
     """Raise OSError for a missing program or directory, which the sandbox's program could not report. Blocks."""
     if not os.path.isdir(command.cwd):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command.cwd)

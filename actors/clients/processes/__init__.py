@@ -1,0 +1,1 @@
+"""The processes of a client. They end with its connection."""
