@@ -141,6 +141,19 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
     ("account/read", "accounts", "GetAccountParams", "GetAccountResponse", STABLE),
     ("getConversationSummary", "conversations", "GetConversationSummaryParams", "GetConversationSummaryResponse", STABLE),
     ("getAuthStatus", "accounts", "GetAuthStatusParams", "GetAuthStatusResponse", STABLE),
+    ("fuzzyFileSearch", "file_search", "FuzzyFileSearchParams", "FuzzyFileSearchResponse", STABLE),
+    (
+        "fuzzyFileSearch/sessionStart", "file_search", "FuzzyFileSearchSessionStartParams",
+        "FuzzyFileSearchSessionStartResponse", EXPERIMENTAL,
+    ),
+    (
+        "fuzzyFileSearch/sessionUpdate", "file_search", "FuzzyFileSearchSessionUpdateParams",
+        "FuzzyFileSearchSessionUpdateResponse", EXPERIMENTAL,
+    ),
+    (
+        "fuzzyFileSearch/sessionStop", "file_search", "FuzzyFileSearchSessionStopParams",
+        "FuzzyFileSearchSessionStopResponse", EXPERIMENTAL,
+    ),
     (
         "userVerification/status", "user_verification", "UserVerificationStatusParams",
         "UserVerificationStatusResponse", EXPERIMENTAL,

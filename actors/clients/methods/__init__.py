@@ -97,6 +97,10 @@ _TABLE = {
     "plugin/uninstall": ("plugins", "uninstall"),
     "skills/list": ("skills", "list_"),
     "skills/config/write": ("skills", "config_write"),
+    "fuzzyFileSearch": ("file_search", "search"),
+    "fuzzyFileSearch/sessionStart": ("file_search", "start"),
+    "fuzzyFileSearch/sessionUpdate": ("file_search", "update"),
+    "fuzzyFileSearch/sessionStop": ("file_search", "stop"),
     "fs/readFile": ("files", "read_file"),
     "fs/writeFile": ("files", "write_file"),
     "fs/createDirectory": ("files", "create_directory"),
@@ -157,6 +161,7 @@ RELEASING = frozenset(
         "thread/backgroundTerminals/clean",
         "thread/backgroundTerminals/terminate",
         "fs/unwatch",
+        "fuzzyFileSearch/sessionStop",
     }
 )
 """Methods that end or release something; they are not refused because much is under way."""
