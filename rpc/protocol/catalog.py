@@ -203,6 +203,9 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
     ("threadSection/update", "sections", "ThreadSectionUpdateParams", "ThreadSectionUpdateResponse", STABLE),
     ("threadSection/delete", "sections", "ThreadSectionDeleteParams", "ThreadSectionDeleteResponse", STABLE),
     ("thread/search", "search", "ThreadSearchParams", "ThreadSearchResponse", EXPERIMENTAL),
+    ("thread/search/stream", "search", "ThreadSearchParams", "ThreadSearchResponse", EXPERIMENTAL),
+    ("thread/search/cancel", "search", "ThreadSearchCancelParams", "ThreadSearchCancelResponse", EXPERIMENTAL),
+    ("thread/search/stream/cancel", "search", "ThreadSearchCancelParams", "ThreadSearchCancelResponse", EXPERIMENTAL),
     (
         "thread/searchOccurrences", "search", "ThreadSearchOccurrencesParams",
         "ThreadSearchOccurrencesResponse", EXPERIMENTAL,
@@ -297,7 +300,7 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
 
 
 EXPERIMENTAL_NOTIFICATIONS: Final = frozenset(
-    ("thread/queue/changed", "thread/readState/changed", "thread/settings/updated")
+    ("thread/queue/changed", "thread/readState/changed", "thread/search/partial", "thread/settings/updated")
 )
 """Notifications that are sent only to connections with the experimentalApi capability."""
 

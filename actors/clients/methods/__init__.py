@@ -47,6 +47,9 @@ _TABLE = {
     "thread/settings/update": ("thread_settings", "update"),
     "thread/search": ("search", "search"),
     "thread/searchOccurrences": ("search", "occurrences"),
+    "thread/search/stream": ("search", "stream"),
+    "thread/search/cancel": ("search", "cancel"),
+    "thread/search/stream/cancel": ("search", "cancel_stream"),
     "thread/revert": ("threads", "revert"),
     "thread/unsubscribe": ("threads", "unsubscribe"),
     "thread/name/set": ("thread_changes", "set_name"),
@@ -160,6 +163,8 @@ RELEASING = frozenset(
         "turn/interrupt",
         "thread/backgroundTerminals/clean",
         "thread/backgroundTerminals/terminate",
+        "thread/search/cancel",
+        "thread/search/stream/cancel",
         "fs/unwatch",
         "fuzzyFileSearch/sessionStop",
     }
