@@ -215,6 +215,7 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
         "ThreadReadStateUpdateResponse", EXPERIMENTAL,
     ),
     ("thread/items/list", "turn_pages", "ThreadItemsListParams", "ThreadItemsListResponse", STABLE),
+    ("skills/extraRoots/set", "skills", "SkillsExtraRootsSetParams", "SkillsExtraRootsSetResponse", STABLE),
     ("hooks/list", "hooks", "HooksListParams", "HooksListResponse", STABLE),
     ("marketplace/upgrade", "marketplaces", "MarketplaceUpgradeParams", "MarketplaceUpgradeResponse", STABLE),
     ("plugin/search", "plugins", "PluginSearchParams", "PluginSearchResponse", EXPERIMENTAL),

@@ -99,6 +99,7 @@ _TABLE = {
     "plugin/install": ("plugins", "install"),
     "plugin/uninstall": ("plugins", "uninstall"),
     "skills/list": ("skills", "list_"),
+    "skills/extraRoots/set": ("skills", "extra_roots_set"),
     "skills/config/write": ("skills", "config_write"),
     "fuzzyFileSearch": ("file_search", "search"),
     "fuzzyFileSearch/sessionStart": ("file_search", "start"),
