@@ -9,10 +9,11 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
-from attrs import evolve
+from attrs import evolve, field
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.values import clean
@@ -30,6 +31,8 @@ ENTRIES: Final = 50_000
 """The most folder entries read for each of: the project, the home, Codex's own skills, a client's roots."""
 MOST: Final = 1_000
 """The most skills of each of these."""
+WATCHED: Final = 1_000
+"""The most folders whose changes count."""
 HEADER: Final = 16 * 1024
 """The most bytes of a SKILL.md's front matter. The rest is not read until the skill is used."""
 MAX_NAME, MAX_DESCRIPTION = 64, 1024
@@ -65,6 +68,8 @@ class FoundSkills:
 
     skills: Sequence[Skill]
     errors: Sequence[tuple[str, str]]
+    folders: Sequence[Path] = field(default=(), eq=False)
+    """The folders in which a skill may come to be or change: the roots, missing ones too, and at most `WATCHED` below them."""
 
 
 def find_skills(
@@ -91,8 +96,10 @@ def find_skills(
 def _find(places: Sequence[_Place]) -> FoundSkills:
     skills: dict[Path, Skill] = {}
     errors: list[tuple[str, str]] = []
+    folders: dict[Path, None] = {}
     for scope, roots, plugin in places:
         walked = walk(roots, depth=DEPTH, most=ENTRIES)
+        folders.update(dict.fromkeys((*roots, *walked.folders)))
         if walked.cut is not None:
             reason = f"there are more than {ENTRIES} files and folders to search for skills: the rest is left out"
             errors.append((clean(str(walked.cut)), reason))
@@ -111,7 +118,8 @@ def _find(places: Sequence[_Place]) -> FoundSkills:
                 skills[real] = skill
             except (OSError, ValueError) as error:
                 errors.append((clean(str(path)), clean(str(error))))
-    return FoundSkills(sorted(skills.values(), key=lambda s: (s.name, s.path)), errors)
+    found = sorted(skills.values(), key=lambda s: (s.name, s.path))
+    return FoundSkills(found, errors, [*islice(folders, WATCHED)])
 
 
 def plugin_skills(plugin: ActivePlugin) -> Sequence[Skill]:

@@ -10,6 +10,7 @@ from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.backend import Backend
 from spindle.actors.settings.client import ClientName
 from spindle.rpc.lazy_class import frozen
+from spindle.rpc.protocol.envelope import RequestId
 
 T = TypeVar("T")
 
@@ -30,6 +31,9 @@ class Caller(Protocol):
     subscriber: Subscriber
     cwd: str
     """What the client's relative paths are taken from, and where its threads start."""
+
+    request_id: RequestId
+    """The id of the request that is being handled; valid until the handler returns."""
 
     @property
     def client(self) -> ClientName:

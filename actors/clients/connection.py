@@ -95,6 +95,7 @@ class Connection(Actor):
         self.backend = backend
         self.cwd = backend.cwd if cwd is None else cwd
         self.session: ClientSession | None = None
+        self.request_id: RequestId = 0
         self._transport = transport
         overflow = Overflow.WAIT if transport.kind == "stdio" else Overflow.CLOSE
         self.subscriber = Subscriber(overflow)
@@ -274,6 +275,7 @@ class Connection(Actor):
                 raise invalid_request("the server is shutting down")
             if request.method not in EARLY:
                 _ = self.backend.services  # made here, in trio's thread: handlers use it in worker threads
+            self.request_id = request.id
             HANDLERS[request.method](self, params, reply)
         except RpcError as error:
             reply.reject(error)

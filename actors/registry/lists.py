@@ -24,10 +24,11 @@ from spindle.storage.threads.thread_errors import StoredThreadError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from spindle.actors.registry.backend import Backend
     from spindle.storage.search import SearchPage
+    from spindle.storage.threads.summary import ThreadSummary
 
 T = TypeVar("T")
 
@@ -61,8 +62,16 @@ async def list_stored(
     return Page(data, page.next_cursor, page.backwards_cursor, marks)
 
 
-async def search_stored(backend: Backend, term: str, query: ThreadQuery) -> Page[tuple[Thread, str]]:
-    """One page of threads with `term` in their messages, each with the text around its first match. Raises RpcError."""
+async def search_stored(
+    backend: Backend,
+    term: str,
+    query: ThreadQuery,
+    on_found: Callable[[ThreadSummary, str], None] | None = None,
+) -> Page[tuple[Thread, str]]:
+    """One page of threads with `term` in their messages, each with the text around its first match. Raises RpcError.
+
+    `on_found` gets each result when it is found, in a worker thread.
+    """
     from spindle.storage.search import SearchQuery, search_threads
 
     services = backend.services
@@ -71,7 +80,8 @@ async def search_stored(backend: Backend, term: str, query: ThreadQuery) -> Page
         return trio.from_thread.run(services.indexing.page, page, lambda: backend.config().model_provider)
 
     def work() -> SearchPage:
-        return search_threads(list_page, SearchQuery(term, query), trio.from_thread.check_cancelled, services.outliner.find)
+        check = trio.from_thread.check_cancelled
+        return search_threads(list_page, SearchQuery(term, query), check, services.outliner.find, on_found)
 
     try:
         page = await trio.to_thread.run_sync(work)
@@ -79,11 +89,13 @@ async def search_stored(backend: Backend, term: str, query: ThreadQuery) -> Page
         raise invalid_request(str(error)) from error
     except OSError as error:
         raise RpcError(INTERNAL_ERROR, f"failed to search threads: {error}") from error
-    where = await services.state.read_or(placements, Placements())
-    data = [
-        (where.show(describe_stored(row, status=backend.status(row.id))), snippet) for row, snippet in page.data
-    ]
-    return Page(data, page.next_cursor, page.backwards_cursor)
+    return Page(await described(backend, page.data), page.next_cursor, page.backwards_cursor)
+
+
+async def described(backend: Backend, found: Sequence[tuple[ThreadSummary, str]]) -> list[tuple[Thread, str]]:
+    """Results of a search as clients see them."""
+    where = await backend.services.state.read_or(placements, Placements())
+    return [(where.show(describe_stored(row, status=backend.status(row.id))), snippet) for row, snippet in found]
 
 
 async def _page(backend: Backend, query: ThreadQuery, section: str | Absent | None, by_position: bool) -> ThreadPage:

@@ -30,6 +30,7 @@ from spindle.storage.state import StateStore
 
 if TYPE_CHECKING:
     from spindle.actors.services.plugins import Plugins
+    from spindle.actors.services.skill_changes import SkillChanges
     from spindle.actors.services.telemetry import MakeExporting, Telemetry
     from spindle.actors.services.watches import Watches
     from spindle.actors.tools.mcp.opening import ServerOpener as ServerOpening
@@ -93,6 +94,17 @@ class Services:
 
         assert self.background is not None
         return Watches(self.background)
+
+    @cached_property
+    def skill_changes(self) -> SkillChanges:
+        """Changes of the skills that clients have listed."""
+        from spindle.actors.services.skill_changes import SkillChanges
+        from spindle.rpc.protocol.skills import SkillsChangedNotification
+
+        assert self.background is not None
+        return SkillChanges(
+            self.skills, self.watches, self.background, lambda: self.audience.announce(SkillsChangedNotification())
+        )
 
     @cached_property
     def server_opening(self) -> ServerOpening:

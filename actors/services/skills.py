@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attrs import field
+
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput
 from spindle.storage.home import Home
 from spindle.storage.outside import TEXT, Readable, read_file
@@ -19,24 +22,49 @@ if TYPE_CHECKING:
 _MENTION = re.compile(r"\$([\w:.-]*\w)")
 
 
+def _roots(plugins: Sequence[ActivePlugin]) -> tuple[Path, ...]:
+    return tuple(plugin.root for plugin in plugins)
+
+
+@frozen
+class Listed:
+    """What a list of skills is of: a working directory, more folders to search for it, and the plugins in effect."""
+
+    cwd: str
+    extra: tuple[str, ...] = ()
+    plugins: Sequence[ActivePlugin] = field(default=(), eq=_roots)
+
+
 class SkillCatalog:
     """A cache of the skills found for each directory, until `forget`. Blocks on the disk; worker threads may share it."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._found: dict[tuple[str, tuple[str, ...], tuple[Path, ...]], FoundSkills] = {}
+        self._found: dict[Listed, FoundSkills] = {}
+        self._roots: tuple[str, ...] = ()
         self._lock = threading.Lock()
 
-    def find(self, cwd: str, extra: Sequence[str] = (), plugins: Sequence[ActivePlugin] = ()) -> FoundSkills:
-        """The skills for threads in `cwd`. `extra` are more folders to search, `plugins` the plugins in effect."""
-        key = cwd, tuple(extra), tuple(plugin.root for plugin in plugins)
+    def find(self, listed: Listed) -> FoundSkills:
+        """The skills that were found, or are found now."""
         with self._lock:
-            found = self._found.get(key)
-        if found is None:
-            found = find_skills(self._home, Path(cwd), [Path(root) for root in extra], plugins)
-            with self._lock:
-                self._found[key] = found
+            found = self._found.get(listed)
+        return self.search(listed) if found is None else found
+
+    def search(self, listed: Listed) -> FoundSkills:
+        """As `find`, and search the disk."""
+        roots = self._roots
+        extra = [Path(root) for root in (*roots, *listed.extra)]
+        found = find_skills(self._home, Path(listed.cwd), extra, listed.plugins)
+        with self._lock:
+            if roots == self._roots:
+                self._found[listed] = found
         return found
+
+    def set_roots(self, roots: Sequence[str]) -> None:
+        """Search these folders too, for all directories. They replace those of the last call."""
+        with self._lock:
+            self._roots = tuple(roots)
+            self._found.clear()
 
     def forget(self) -> None:
         """Search the disk again at the next request."""
@@ -48,7 +76,7 @@ class SkillCatalog:
     ) -> list[Skill]:
         """The skills that are switched on; `settings` are config.toml's, `plugins` those in effect."""
         switches, bundled = _switches(settings), _has_bundled(settings)
-        found = self.find(cwd, (), plugins).skills
+        found = self.find(Listed(cwd, (), plugins)).skills
         return [one for one in found if (bundled or one.scope != "system") and is_enabled(one, switches)]
 
     def mentioned(

@@ -21,5 +21,7 @@ class Workers:
     """The application's own functions, which may take any time."""
     loading: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(20))
     """Loading threads: their configuration, instructions, skills and rollouts."""
+    searches: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(4))
+    """Searching files by name, for clients: long work of the processor."""
     rollouts: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(20))
     """Opening, reading, writing and closing the rollouts of loaded threads."""

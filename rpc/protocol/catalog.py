@@ -145,6 +145,19 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
     ("account/read", "accounts", "GetAccountParams", "GetAccountResponse", STABLE),
     ("getConversationSummary", "conversations", "GetConversationSummaryParams", "GetConversationSummaryResponse", STABLE),
     ("getAuthStatus", "accounts", "GetAuthStatusParams", "GetAuthStatusResponse", STABLE),
+    ("fuzzyFileSearch", "file_search", "FuzzyFileSearchParams", "FuzzyFileSearchResponse", STABLE),
+    (
+        "fuzzyFileSearch/sessionStart", "file_search", "FuzzyFileSearchSessionStartParams",
+        "FuzzyFileSearchSessionStartResponse", EXPERIMENTAL,
+    ),
+    (
+        "fuzzyFileSearch/sessionUpdate", "file_search", "FuzzyFileSearchSessionUpdateParams",
+        "FuzzyFileSearchSessionUpdateResponse", EXPERIMENTAL,
+    ),
+    (
+        "fuzzyFileSearch/sessionStop", "file_search", "FuzzyFileSearchSessionStopParams",
+        "FuzzyFileSearchSessionStopResponse", EXPERIMENTAL,
+    ),
     (
         "userVerification/status", "user_verification", "UserVerificationStatusParams",
         "UserVerificationStatusResponse", EXPERIMENTAL,
@@ -176,10 +189,6 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
     ("thread/queue/reorder", "queue", "ThreadQueueReorderParams", "ThreadQueueReorderResponse", EXPERIMENTAL),
     ("thread/queue/start", "queue", "ThreadQueueStartParams", "ThreadQueueStartResponse", EXPERIMENTAL),
     ("thread/section/move", "sections", "ThreadSectionMoveParams", "ThreadSectionMoveResponse", STABLE),
-    ("process/spawn", "processes", "ProcessSpawnParams", "ProcessSpawnResponse", EXPERIMENTAL),
-    ("process/writeStdin", "processes", "ProcessWriteStdinParams", "ProcessWriteStdinResponse", EXPERIMENTAL),
-    ("process/kill", "processes", "ProcessKillParams", "ProcessKillResponse", EXPERIMENTAL),
-    ("process/resizePty", "processes", "ProcessResizePtyParams", "ProcessResizePtyResponse", EXPERIMENTAL),
     (
         "thread/settings/update", "thread_settings", "ThreadSettingsUpdateParams",
         "ThreadSettingsUpdateResponse", EXPERIMENTAL,
@@ -198,6 +207,9 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
     ("threadSection/update", "sections", "ThreadSectionUpdateParams", "ThreadSectionUpdateResponse", STABLE),
     ("threadSection/delete", "sections", "ThreadSectionDeleteParams", "ThreadSectionDeleteResponse", STABLE),
     ("thread/search", "search", "ThreadSearchParams", "ThreadSearchResponse", EXPERIMENTAL),
+    ("thread/search/stream", "search", "ThreadSearchParams", "ThreadSearchResponse", EXPERIMENTAL),
+    ("thread/search/cancel", "search", "ThreadSearchCancelParams", "ThreadSearchCancelResponse", EXPERIMENTAL),
+    ("thread/search/stream/cancel", "search", "ThreadSearchCancelParams", "ThreadSearchCancelResponse", EXPERIMENTAL),
     (
         "thread/searchOccurrences", "search", "ThreadSearchOccurrencesParams",
         "ThreadSearchOccurrencesResponse", EXPERIMENTAL,
@@ -207,6 +219,7 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
         "ThreadReadStateUpdateResponse", EXPERIMENTAL,
     ),
     ("thread/items/list", "turn_pages", "ThreadItemsListParams", "ThreadItemsListResponse", STABLE),
+    ("skills/extraRoots/set", "skills", "SkillsExtraRootsSetParams", "SkillsExtraRootsSetResponse", STABLE),
     ("hooks/list", "hooks", "HooksListParams", "HooksListResponse", STABLE),
     ("marketplace/upgrade", "marketplaces", "MarketplaceUpgradeParams", "MarketplaceUpgradeResponse", STABLE),
     ("plugin/search", "plugins", "PluginSearchParams", "PluginSearchResponse", EXPERIMENTAL),
@@ -276,6 +289,10 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
     ),
     ("account/usage/read", "account_services", "GetAccountTokenUsageParams?", "GetAccountTokenUsageResponse", STABLE),
     ("account/workspaceMessages/read", "account_services", None, "GetWorkspaceMessagesResponse", STABLE),
+    ("process/spawn", "processes", "ProcessSpawnParams", "ProcessSpawnResponse", EXPERIMENTAL),
+    ("process/writeStdin", "processes", "ProcessWriteStdinParams", "ProcessWriteStdinResponse", EXPERIMENTAL),
+    ("process/kill", "processes", "ProcessKillParams", "ProcessKillResponse", EXPERIMENTAL),
+    ("process/resizePty", "processes", "ProcessResizePtyParams", "ProcessResizePtyResponse", EXPERIMENTAL),
     (
         "thread/settings/update", "thread_settings", "ThreadSettingsUpdateParams",
         "ThreadSettingsUpdateResponse", EXPERIMENTAL,
@@ -293,7 +310,11 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
 
 EXPERIMENTAL_NOTIFICATIONS: Final = frozenset(
     (
-        *("process/exited", "process/outputDelta", "thread/queue/changed", "thread/readState/changed"),
+        "process/exited",
+        "process/outputDelta",
+        "thread/queue/changed",
+        "thread/readState/changed",
+        "thread/search/partial",
         "thread/settings/updated",
     )
 )

@@ -1,14 +1,16 @@
-"""Search messages, in all stored threads or in one. From Codex 0.169."""
+"""Search messages, in all stored threads or in one. From Codex 0.169, streams from 0.171."""
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import U32
+from spindle.rpc.protocol.envelope import RequestId
+from spindle.rpc.protocol.shapes import U32, Untagged
 from spindle.rpc.protocol.threads import Thread, ThreadSourceKind
 from spindle.rpc.protocol.turn_pages import SortDirection
+from spindle.rpc.protocol.wire import Notification
 
 ThreadSearchSortKey: TypeAlias = Literal["created_at", "updated_at", "recency_at"]
 
@@ -43,6 +45,27 @@ class ThreadSearchResponse:
     data: Sequence[ThreadSearchResult]
     next_cursor: str | None = None
     backwards_cursor: str | None = None
+
+
+@frozen
+class ThreadSearchPartialNotification(Notification):
+    """Results of a `thread/search/stream` that still runs; the answer has them again."""
+
+    METHOD: ClassVar[str] = "thread/search/partial"
+    request_id: RequestId
+    data: Sequence[ThreadSearchResult]
+
+
+@frozen
+class ThreadSearchCancelParams:
+    """End the search that this request of the client has started."""
+
+    request_id: Annotated[RequestId, Untagged("RequestId")]
+
+
+@frozen
+class ThreadSearchCancelResponse:
+    """The search has ended, or ends now."""
 
 
 @frozen

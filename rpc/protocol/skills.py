@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, TypeAlias
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import PathName
+from spindle.rpc.protocol.shapes import AbsolutePath, PathName
 from spindle.rpc.protocol.wire import Notification
 
 SkillScope: TypeAlias = Literal["user", "repo", "system", "admin"]
@@ -115,6 +115,18 @@ class SkillsConfigWriteResponse:
     """Whether the skill is enabled now."""
 
     effective_enabled: bool
+
+
+@frozen
+class SkillsExtraRootsSetParams:
+    """More folders with skills, for all working directories, until the server ends. They replace those set before."""
+
+    extra_roots: Sequence[AbsolutePath]
+
+
+@frozen
+class SkillsExtraRootsSetResponse:
+    """The folders are set."""
 
 
 @frozen

@@ -43,11 +43,15 @@ class SearchPage:
 
 
 def search_threads(
-    list_page: Callable[[ThreadQuery], ThreadPage], query: SearchQuery, check: Callable[[], None], find: Find | None = None
+    list_page: Callable[[ThreadQuery], ThreadPage],
+    query: SearchQuery,
+    check: Callable[[], None],
+    find: Find | None = None,
+    on_found: Callable[[ThreadSummary, str], None] | None = None,
 ) -> SearchPage:
     """One page. `list_page` lists threads; `check` is called regularly, and may raise to stop.
 
-    `find` locates the file that another one continues.
+    `find` locates the file that another one continues. `on_found` gets each result when it is found.
 
     Rollouts that cannot be read are skipped. Raises the errors of `list_page`.
     """
@@ -71,6 +75,8 @@ def search_threads(
                     return SearchPage(found, _after(list_page, *last), backwards)
                 backwards = backwards or page.backwards_cursor
                 found.append((thread, first))
+                if on_found is not None:
+                    on_found(thread, first)
                 last = listing, place
             if read > query.read_at_most:
                 return SearchPage(

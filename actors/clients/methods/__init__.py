@@ -47,6 +47,9 @@ _TABLE = {
     "thread/settings/update": ("thread_settings", "update"),
     "thread/search": ("search", "search"),
     "thread/searchOccurrences": ("search", "occurrences"),
+    "thread/search/stream": ("search", "stream"),
+    "thread/search/cancel": ("search", "cancel"),
+    "thread/search/stream/cancel": ("search", "cancel_stream"),
     "thread/revert": ("threads", "revert"),
     "thread/unsubscribe": ("threads", "unsubscribe"),
     "thread/name/set": ("thread_changes", "set_name"),
@@ -96,7 +99,12 @@ _TABLE = {
     "plugin/install": ("plugins", "install"),
     "plugin/uninstall": ("plugins", "uninstall"),
     "skills/list": ("skills", "list_"),
+    "skills/extraRoots/set": ("skills", "extra_roots_set"),
     "skills/config/write": ("skills", "config_write"),
+    "fuzzyFileSearch": ("file_search", "search"),
+    "fuzzyFileSearch/sessionStart": ("file_search", "start"),
+    "fuzzyFileSearch/sessionUpdate": ("file_search", "update"),
+    "fuzzyFileSearch/sessionStop": ("file_search", "stop"),
     "fs/readFile": ("files", "read_file"),
     "fs/writeFile": ("files", "write_file"),
     "fs/createDirectory": ("files", "create_directory"),
@@ -165,6 +173,10 @@ RELEASING = frozenset(
         "thread/backgroundTerminals/clean",
         "thread/backgroundTerminals/terminate",
         *("fs/unwatch", "command/exec/terminate", "process/kill"),
+        "thread/search/cancel",
+        "thread/search/stream/cancel",
+        "fs/unwatch",
+        "fuzzyFileSearch/sessionStop",
     }
 )
 """Methods that end or release something; they are not refused because much is under way."""

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from spindle.actors.clients.requests import based, based_path
 from spindle.actors.kernel.mailbox import Reply
+from spindle.actors.services.skills import Listed
 from spindle.actors.settings.requests import absolute
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, internal_error, invalid_request
 from spindle.rpc.protocol.skills import (
     SkillErrorInfo,
     SkillMetadata,
+    SkillsChangedNotification,
     SkillsConfigWriteParams,
     SkillsConfigWriteResponse,
+    SkillsExtraRootsSetParams,
+    SkillsExtraRootsSetResponse,
     SkillsListEntry,
     SkillsListParams,
     SkillsListResponse,
 )
 from spindle.storage.config import ConfigError
-from spindle.storage.skills import is_enabled, switch
+from spindle.storage.skills import FoundSkills, is_enabled, switch
 
 if TYPE_CHECKING:
     from spindle.actors.clients.caller import Caller
+
+MOST_ROOTS: Final = 100
+"""Folders of `skills/extraRoots/set`."""
 
 
 def list_(caller: Caller, params: SkillsListParams, reply: Reply[Any]) -> None:
@@ -36,13 +43,37 @@ def list_(caller: Caller, params: SkillsListParams, reply: Reply[Any]) -> None:
             raise invalid_request(f"skills/list perCwdExtraUserRoots extraUserRoots paths must be absolute: {root}")
     catalog = services.skills
 
-    def work() -> SkillsListResponse:
+    def work() -> tuple[SkillsListResponse, dict[Listed, FoundSkills]]:
         if params.force_reload:
             catalog.forget()
-        cwds = params.cwds or (absolute(caller.cwd, ""),)
-        return SkillsListResponse([_entry(caller, cwd, extra.get(cwd, ())) for cwd in cwds])
+        shown: dict[Listed, FoundSkills] = {}
+        entries: list[SkillsListEntry] = []
+        config = caller.backend.config()
+        switches = config.raw.get("skills", {}).get("config")
+        for cwd in params.cwds or (absolute(caller.cwd, ""),):
+            listed = Listed(based_path(caller, cwd), tuple(extra.get(cwd, ())), config.plugins)
+            shown[listed] = catalog.find(listed)
+            entries.append(_entry(cwd, shown[listed], switches))
+        return SkillsListResponse(entries), shown
 
-    caller.later(reply, lambda: trio.to_thread.run_sync(work, abandon_on_cancel=True))
+    async def run() -> SkillsListResponse:
+        answer, shown = await trio.to_thread.run_sync(work, abandon_on_cancel=True)
+        for listed, found in shown.items():
+            services.skill_changes.listed(listed, found)
+        return answer
+
+    caller.later(reply, run)
+
+
+def extra_roots_set(caller: Caller, params: SkillsExtraRootsSetParams, reply: Reply[Any]) -> None:
+    """skills/extraRoots/set"""
+    if len(params.extra_roots) > MOST_ROOTS:
+        raise invalid_request(f"too many extraRoots: limit is {MOST_ROOTS}")
+    services = caller.backend.services
+    services.skills.set_roots([os.path.normpath(root) for root in params.extra_roots])
+    services.skill_changes.forget()
+    reply.resolve(SkillsExtraRootsSetResponse())
+    services.audience.announce(SkillsChangedNotification())
 
 
 def config_write(caller: Caller, params: SkillsConfigWriteParams, reply: Reply[Any]) -> None:
@@ -64,11 +95,7 @@ def config_write(caller: Caller, params: SkillsConfigWriteParams, reply: Reply[A
     caller.later(reply, lambda: trio.to_thread.run_sync(work))
 
 
-def _entry(caller: Caller, cwd: str, extra: Sequence[str]) -> SkillsListEntry:
-    backend = caller.backend
-    config = backend.config()
-    found = backend.services.skills.find(based_path(caller, cwd), extra, config.plugins)
-    switches = config.raw.get("skills", {}).get("config")
+def _entry(cwd: str, found: FoundSkills, switches: object) -> SkillsListEntry:
     return SkillsListEntry(
         cwd,
         [

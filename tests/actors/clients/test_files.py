@@ -1,58 +1,15 @@
 """fs/*: files as a client reads, changes and watches them."""
 
 import errno
-import json
 import os
 from base64 import b64encode
 
 import pytest
 import trio
-from tests.actors.wires import Wire
 
-from spindle.actors.clients.connection import Connection
 from spindle.actors.clients.files import operations
 from spindle.actors.clients.files import watches as client_watches
 from spindle.actors.clients.files.base64_text import InvalidBase64, decode
-from spindle.actors.services import watches
-
-
-class Client:
-    def __init__(self, wire, services):
-        self.wire, self.services, self.notes, self._id = wire, services, [], 0
-
-    def ask(self, method, **params):
-        self._id += 1
-        self.wire.requests.send_nowait(json.dumps({"id": self._id, "method": method, "params": params}).encode())
-        return self._id
-
-    async def call(self, method, **params):
-        id = self.ask(method, **params)
-        while True:
-            message = await self.wire.messages.receive()
-            if message.get("id") == id:
-                return message.get("result", message.get("error"))
-            self.notes.append(message)
-
-    async def notification(self, method):
-        while True:
-            for note in self.notes:
-                if note.get("method") == method:
-                    self.notes.remove(note)
-                    return note["params"]
-            self.notes.append(await self.wire.messages.receive())
-
-
-@pytest.fixture
-async def client(opened, monkeypatch):
-    monkeypatch.setattr(watches, "TOGETHER", 0)
-    monkeypatch.setattr(watches, "BETWEEN", 0.01)
-    async with opened() as runtime, trio.open_nursery() as nursery:
-        wire = Wire()
-        nursery.start_soon(Connection(runtime._backend, wire).run, lambda exited: None)
-        client = Client(wire, runtime._backend.services)
-        await client.call("initialize", clientInfo={"name": "n", "version": "1"})
-        yield client
-        nursery.cancel_scope.cancel()
 
 
 def os_error(number):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from spindle.actors.services.skills import SkillCatalog, announcement
+from spindle.actors.services.skills import Listed, SkillCatalog, announcement
 from spindle.rpc.protocol.items import SkillInput, TextInput
 from spindle.storage.home import Home
 
@@ -68,7 +68,7 @@ def test_the_skills_that_codex_bundles_can_be_left_out(home, tmp_path):
 def test_the_model_gets_the_reason_why_a_skill_cannot_be_read(home, tmp_path, fault):
     path = write(home, "singer")
     catalog = SkillCatalog(home)
-    catalog.find(str(tmp_path))
+    catalog.find(Listed(str(tmp_path)))
     match fault:
         case "large":
             os.truncate(path, 600 << 20)
@@ -90,11 +90,11 @@ def test_the_model_gets_the_reason_why_a_skill_cannot_be_read(home, tmp_path, fa
 
 def test_the_skills_found_stay_cached_until_forget(home, tmp_path):
     catalog = SkillCatalog(home)
-    assert not catalog.find(str(tmp_path)).skills
+    assert not catalog.find(Listed(str(tmp_path))).skills
     write(home, "late")
-    assert not catalog.find(str(tmp_path)).skills
+    assert not catalog.find(Listed(str(tmp_path))).skills
     catalog.forget()
-    assert [skill.name for skill in catalog.find(str(tmp_path)).skills] == ["late"]
+    assert [skill.name for skill in catalog.find(Listed(str(tmp_path))).skills] == ["late"]
 
 
 def test_the_announcement_has_names_and_paths(home, tmp_path):

@@ -10,8 +10,8 @@ import pytest
 from spindle.rpc.protocol.converter import make_converter
 
 NOUNS = (
-    "accounts", "approvals", "config", "files", "initialize", "items", "models", "reviews", "settings", "skills",
-    "thread_changes", "threads", "turns",
+    "accounts", "approvals", "config", "file_search", "files", "initialize", "items", "models", "reviews", "search", "settings",
+    "skills", "thread_changes", "threads", "turns",
 )  # fmt: skip
 
 NOTIFICATIONS = {
@@ -24,6 +24,7 @@ NOTIFICATIONS = {
     "item/reasoning/summaryTextDelta", "item/reasoning/summaryPartAdded", "item/reasoning/textDelta",
     "thread/compacted", "model/rerouted", "warning", "deprecationNotice", "configWarning",
     "account/login/completed", "fs/changed",
+    "thread/search/partial", "fuzzyFileSearch/sessionUpdated", "fuzzyFileSearch/sessionCompleted",
 }  # fmt: skip
 
 
