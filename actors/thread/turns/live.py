@@ -60,6 +60,8 @@ class LiveTurn:
     state: TurnState = FIRST
     pending: list[TurnInput] = field(init=False, default=Factory(lambda self: _begins_with(self), takes_self=True))
     """Input that is not part of the conversation yet, oldest first: the first, and what joins the turn."""
+    client_ids: set[str] = field(factory=lambda: set[str]())
+    """The clients' ids of the messages that it took."""
     scripts: list[UsersCommand] = field(factory=lambda: list[UsersCommand]())
     """Commands of the user that wait for the turn to run them."""
     run_script: Callable[[UsersCommand], None] | None = None
