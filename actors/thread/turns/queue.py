@@ -125,9 +125,9 @@ class TurnQueue:
             self._watch(turn, message.watch)
             message.reply.resolve(Turn(turn.id))
 
-    async def read_input(self, content: Sequence[UserInput]) -> TurnInput:
+    async def read_input(self, content: Sequence[UserInput], client_id: str) -> TurnInput:
         """Input for a turn with the thread's settings. Raises RpcError."""
-        return await self._input(content, self._thread.state.settings)
+        return await self._input(content, self._thread.state.settings, client_id)
 
     def begin(self, turn_id: str, params: TurnStartParams, given: TurnInput, context: Context) -> LiveTurn:
         """Start the turn `turn_id` for the thread's clients, where none runs or waits."""
@@ -256,8 +256,6 @@ class TurnQueue:
     ) -> LiveTurn:
         thread = self._thread
         turn = LiveTurn(turn_id, params, given, **kind)
-        if given is not None and given.client_id is not None:
-            turn.client_ids.add(given.client_id)
         task = TurnTask(thread, turn, self._recording, self._tools, self._servers, self._membership)
         thread.turn = turn
         if turn.kind == "regular":
