@@ -7,7 +7,7 @@ it is first needed: a thread that is only read by clients never needs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,6 +59,8 @@ class Conversation:
         """The summary that the last compaction put into `items`."""
         self.stored = False
         """Whether the rollout exists."""
+        self._taken: dict[str, str] | None = None
+        """The turn of each recent message that has an id of its client; None if the rollout has not been asked yet."""
         self._outliner = outliner if outliner is not None else Outliner()
         self._items: list[bytes] | None = []
         self._lines: list[bytes] | None = [] if path is None else None
@@ -145,7 +147,7 @@ class Conversation:
         usage: dict[str, Any] | None,
         cut_off: str | None,
     ) -> None:
-        self.stored = True
+        self.stored, self._taken = True, None
         if meta is not None:
             self.meta = dict(meta)
         self.last_context, self.cut_off_turn = context, cut_off
@@ -286,6 +288,29 @@ class Conversation:
         self.end()
         if self._journal is not None and self._outliner.is_long(self._journal.path):
             await self._in_thread(self._outliner.settle, self._journal.path)
+
+    async def turn_of(self, client_id: str) -> str | None:
+        """The turn in the record that took the message with this id of its client; None if no recent one did."""
+        if self._taken is None or not await self._is_current():
+            self._taken = await self._recently_taken()
+        return self._taken.get(client_id)
+
+    async def _is_current(self) -> bool:
+        return self.is_open or self._journal is None or await self._in_thread(self._journal.is_current)
+
+    async def _recently_taken(self) -> dict[str, str]:
+        if not self.stored:
+            return {}
+        if self._journal is not None:
+            return await self._reading(OpenRollout.taken)
+        bodies = await self._in_thread(_Kept(self._lines or []).bodies, None)
+        items = ((item, body["id"]) for body in bodies for item in body["items"])
+        return {item["clientId"]: turn for item, turn in items if item.get("clientId") is not None}
+
+    def took(self, turn_id: str, client_ids: Iterable[str]) -> None:
+        """A turn, whose record ends, took the messages with these ids."""
+        if self._taken is not None:
+            self._taken |= dict.fromkeys(client_ids, turn_id)
 
     async def snapshot(self, live_turn_id: str | None, *, whole: bool = False) -> Snapshot:
         """The shown turns as they are when this returns. They are read later, and the caller closes the snapshot.

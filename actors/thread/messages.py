@@ -121,10 +121,14 @@ class StartTurn(ForTurn[Turn]):
 
 @frozen(kw_only=True)
 class SteerTurn(Ask[str]):
-    """Add input to the running turn, which must be `expected_turn_id` unless that is None. Answers with its id."""
+    """Add input to the running turn, which must be `expected_turn_id` unless that is None. Answers with its id.
+
+    `client_id` is the client's id of the message. A message that a turn took before is not added: the answer is that turn.
+    """
 
     content: Sequence[UserInput]
     expected_turn_id: str | None
+    client_id: str | None = None
 
 
 @frozen(kw_only=True)

@@ -30,12 +30,13 @@ class TurnInput:
     """Input for the model: as the client sent it (`content`), and as the response item it becomes.
 
     `attached` are more messages that go with it: the skills it mentions. `content` is empty for the output of a command of the
-    user's own.
+    user's own. `client_id` is the client's id of the message, if it gave one.
     """
 
     content: Sequence[UserInput]
     item: dict[str, Any]
     attached: Sequence[dict[str, Any]] = ()
+    client_id: str | None = None
 
 
 ContextPlace: TypeAlias = Literal["later", "within", "behind"]

@@ -163,10 +163,10 @@ async def _record_input(host: TurnHost, waiting: TurnInput) -> None:
     if not waiting.content:
         await host.keep(records.response_item(waiting.item))
         return
-    item = UserMessageItem(id=str(uuid.uuid4()), content=waiting.content)
+    item = UserMessageItem(id=str(uuid.uuid4()), client_id=waiting.client_id, content=waiting.content)
     now = time.time_ns() // 1_000_000
     host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, now))
-    await host.keep(records.response_item(waiting.item), user_message_event(waiting.content))
+    await host.keep(records.response_item(waiting.item), user_message_event(waiting.content, waiting.client_id))
     host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, now))
     if waiting.attached:
         host.record(*map(records.response_item, waiting.attached))

@@ -17,10 +17,15 @@ from spindle.storage.rollout.records import Entry
 
 MAX_CHARS = 1 << 20
 """Characters of text that one input may have."""
+MAX_CLIENT_ID = 256
+"""Characters that a client's id of a message may have."""
 
 
-def check_input(content: Sequence[UserInput]) -> None:
-    """Raise RpcError for input that is empty or too long (-32602 with `input_too_large`, counted in characters)."""
+def check_input(content: Sequence[UserInput], client_id: str | None = None) -> None:
+    """Raise RpcError for input that is empty or too long (-32602 with `input_too_large`, counted in characters), and for
+    too long a `client_id`."""
+    if client_id is not None and len(client_id) > MAX_CLIENT_ID:
+        raise invalid_request(f"clientUserMessageId must have at most {MAX_CLIENT_ID} characters")
     if not content:
         raise invalid_request("input must not be empty")
     chars = sum(len(part.text) for part in content if isinstance(part, TextInput))
@@ -63,7 +68,7 @@ async def to_response_item(content: Sequence[UserInput], readable: Readable | No
     return {"type": "message", "role": "user", "content": parts}
 
 
-def user_message_event(content: Sequence[UserInput]) -> Entry:
+def user_message_event(content: Sequence[UserInput], client_id: str | None = None) -> Entry:
     """The `user_message` record: the texts joined, with the byte ranges of elements moved."""
     text, elements = "", list[dict[str, Any]]()
     for part in content:
@@ -79,7 +84,7 @@ def user_message_event(content: Sequence[UserInput]) -> Entry:
             text += part.text
     images = [part.url for part in content if isinstance(part, ImageInput)]
     local_images = [part.path for part in content if isinstance(part, LocalImageInput)]
-    return records.user_message(text, images, local_images, elements)
+    return records.user_message(text, images, local_images, elements, client_id)
 
 
 def preview_of(content: Sequence[UserInput]) -> str:

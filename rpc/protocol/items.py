@@ -103,10 +103,11 @@ UserInput: TypeAlias = Annotated[
 
 @frozen
 class UserMessageItem(Item):
-    """What the user said."""
+    """What the user said. `client_id` is the id under which the client sent it, if it gave one (from 0.169)."""
 
     type: Literal["userMessage"] = field(default="userMessage", init=False)
     id: str
+    client_id: str | None = field(default=None, kw_only=True, metadata={"omit_none": True})
     content: Sequence[UserInput]
 
 

@@ -58,10 +58,12 @@ class TurnStartParams:
     """Start a turn. Its settings also apply to the turns after it, except `output_schema` and `service_tier_for_turn`.
 
     With empty `environments` the model gets no tools that act on the machine. From 0.171 are `permissions`, the name of
-    a permission profile, and `service_tier_for_turn`, where "default" means none.
+    a permission profile, and `service_tier_for_turn`, where "default" means none. A message that was sent before with the
+    same `client_user_message_id` starts nothing: the answer is the turn that took it.
     """
 
     thread_id: str
+    client_user_message_id: str | None = None
     input: Sequence[UserInput]
     responsesapi_client_metadata: Mapping[str, str] | None = field(default=None, metadata={"experimental": True})
     environments: Sequence[TurnEnvironmentParams] | None = field(default=None, metadata={"experimental": True})
@@ -91,9 +93,10 @@ class TurnStartResponse:
 
 @frozen(kw_only=True)
 class TurnSteerParams:
-    """Add input to the running turn, which must be `expected_turn_id`."""
+    """Add input to the running turn, which must be `expected_turn_id`. A `client_user_message_id` is sent only once."""
 
     thread_id: str
+    client_user_message_id: str | None = None
     input: Sequence[UserInput]
     responsesapi_client_metadata: Mapping[str, str] | None = field(default=None, metadata={"experimental": True})
     expected_turn_id: str

@@ -83,9 +83,9 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "ThreadSettingsUpdateParams": "multiAgentMode",
         "ThreadStartParams": "allowProviderModelFallback daybreakEnabled mockExperimentalField multiAgentMode "
         "persistExtendedHistory serviceName",
-        "TurnStartParams": "additionalContext clientUserMessageId cyberAccessProgram multiAgentMode "
+        "TurnStartParams": "additionalContext cyberAccessProgram multiAgentMode "
         "parentTurnId responsesapiClientMetadataPatch rootTurnId turnTrigger",
-        "TurnSteerParams": "additionalContext clientUserMessageId responsesapiClientMetadata responsesapiClientMetadataPatch",
+        "TurnSteerParams": "additionalContext responsesapiClientMetadata responsesapiClientMetadataPatch",
         "WebrtcRealtimeTransport": "sdp",
     }.items()
 }

@@ -36,6 +36,10 @@ _ITEM = re.compile(
 _TURN = re.compile(
     rb'(?:"turn_attribution":\{[^{}]{0,500}\},)?(?:"root_turn_id":(?:null|"[^"\\]{0,200}"),)?"turn_id":' + _STRING + rb"[,}]"
 )
+_CLIENT_ID = re.compile(
+    rb'(?:"thread_id":"[^"\\]{0,64}","turn_id":"[^"\\]{0,200}","item":\{"type":"UserMessage","id":"[^"\\]{0,200}",)?'
+    rb'"client_id":("(?:[^"\\]|\\.){0,2000}")'
+)
 _MESSAGE = re.compile(rb'"message":"(?!")')
 _TEXT = re.compile(rb'"text":"(?!")')
 _COUNT = re.compile(rb'"info":(?:null|(\{"))')
@@ -77,6 +81,15 @@ def light_event(found: Found) -> Json | None:
         id, of = call[1].decode("utf-8", "replace"), call[2].decode("utf-8", "replace")
         return {"type": kind.decode(), "call_id": id, "turn_id": of}
     return None
+
+
+def client_id_of(found: Found) -> str | None:
+    """The client's own id of the message in the line of a user message; None if it has none."""
+    match = _CLIENT_ID.match(found.raw, found.head) if found.head else None
+    try:
+        return None if match is None else str(orjson.loads(match[1]))
+    except orjson.JSONDecodeError:
+        return None
 
 
 def counts_tokens(found: Found) -> bool | None:

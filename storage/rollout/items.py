@@ -116,7 +116,12 @@ def user_message(event: Json) -> Json:
         content.append(_text_input(event.get("message"), event.get("text_elements")))
     content += [{"type": "image", "url": url} for url in sequence(event.get("images"))]
     content += [{"type": "localImage", "path": path} for path in sequence(event.get("local_images"))]
-    return {"type": "userMessage", "content": content}
+    return {"type": "userMessage", **_client_id(event), "content": content}
+
+
+def _client_id(event: Json) -> Json:
+    given = event.get("client_id")
+    return {"clientId": given} if isinstance(given, str) else {}
 
 
 def agent_message(event: Json) -> Json:
@@ -319,7 +324,8 @@ SHOWN_AS: Mapping[str, str] = {
 
 
 def _user_item(item: Json) -> Json:
-    return {"type": "userMessage", "content": [_user_input(part) for part in sequence(item.get("content"))]}
+    content = [_user_input(part) for part in sequence(item.get("content"))]
+    return {"type": "userMessage", **_client_id(item), "content": content}
 
 
 def _agent_item(item: Json) -> Json:

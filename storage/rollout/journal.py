@@ -104,6 +104,15 @@ class Journal:
         """
         self._known = _Known(end, inode)
 
+    def is_current(self) -> bool:
+        """Whether the file ends where the caller has read it to, or where this journal left it. Blocking."""
+        known = self._known
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return False
+        return known is not None and (status.st_ino, status.st_size) == (known.inode, known.end)
+
     def begin(self, lines: Sequence[bytes] = ()) -> Opened:
         """Take the lock, open or create the file, repair its end, and append `lines`. Blocking.
 

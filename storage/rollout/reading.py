@@ -11,7 +11,7 @@ from typing import Self
 from spindle.rpc.lenient import Json, mapping
 from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import existing, is_compressed, plain_path
-from spindle.storage.rollout.heads import light_event, read_event
+from spindle.storage.rollout.heads import client_id_of, light_event, read_event
 from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.rollout.outline import Outline, Span, Stray
 from spindle.storage.rollout.outliner import Outliner, holds
@@ -22,6 +22,9 @@ from spindle.storage.rollout.straight import response_items
 from spindle.storage.rollout.turns import SHOWN_EVENTS, ShownTurn, ShownTurns
 
 _EVENTS = frozenset({EVENT})
+_MESSAGES = records.encoded([records.USER_MESSAGE, records.ITEM_COMPLETED])
+_TAKEN_TURNS = 1024
+_TAKEN_BYTES = 64 * 1024 * 1024
 _HISTORY = records.encoded([records.EVENT_MSG, records.RESPONSE_ITEM, records.COMPACTED])
 _ID_LENGTH = 36  # the length of the rollout id at the end of a file's name
 
@@ -190,6 +193,21 @@ class OpenRollout:
             return found
         raw = self._source.read(found.offset, found.end)
         return found._replace(raw=raw.removesuffix(b"\n"), whole=True)
+
+    def taken(self) -> dict[str, str]:
+        """The id of the turn that has each user message with an id of its client, by that id.
+
+        Reads the last turns, at most 64 MiB and at least one turn. Raises OSError.
+        """
+        outline, found = self.outline, dict[str, str]()
+        count, after = len(outline.ids), outline.end - _TAKEN_BYTES
+        recent = (number for number in range(max(0, count - _TAKEN_TURNS), count) if outline.starts[number] >= after)
+        for number in range(next(recent, max(0, count - 1)), count):
+            span = Scan(self._source, outline.starts[number], outline.ends[number], wanted=_EVENTS, events=_MESSAGES)
+            for line in span:
+                if (client_id := client_id_of(line)) is not None:
+                    found[client_id] = outline.ids[number]
+        return found
 
     # -- what the model is sent
 

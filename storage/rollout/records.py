@@ -207,11 +207,20 @@ def thread_rolled_back(num_turns: int) -> Entry:
 
 
 def user_message(
-    message: str, images: Sequence[str], local_images: Sequence[str], text_elements: Sequence[dict[str, Any]]
+    message: str,
+    images: Sequence[str],
+    local_images: Sequence[str],
+    text_elements: Sequence[dict[str, Any]],
+    client_id: str | None = None,
 ) -> Entry:
-    """What the user said: all text as one, the URLs and paths of images, and the elements of the text."""
+    """What the user said: all text as one, the URLs and paths of images, and the elements of the text.
+
+    `client_id` is the client's own id of the message, as in Codex 0.169. It comes first, so that it is found without
+    parsing the line.
+    """
     return EVENT_MSG, {
         "type": USER_MESSAGE,
+        **({} if client_id is None else {"client_id": client_id}),
         "message": message,
         "images": images,
         "local_images": local_images,

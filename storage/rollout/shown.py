@@ -29,7 +29,7 @@ def _plain_message(item: Json) -> bool:
 
 
 def _plain_question(item: Json) -> bool:
-    return len(item) == 3 and all(
+    return len(item) - (type(item.get("clientId")) is str) == 3 and all(
         part.keys() == _TEXT and type(part["text"]) is str and not part["text_elements"] for part in item["content"]
     )
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def start(caller: Caller, params: TurnStartParams, reply: Reply[Any]) -> None:
     """turn/start"""
     id = thread_id(params.thread_id)
-    check_input(params.input)
+    check_input(params.input, params.client_user_message_id)
     check_profile(params.permission_profile)
     if (content := based_input(caller, params.input)) is not params.input:
         params = evolve(based(caller, params, "cwd"), input=content)
@@ -42,9 +42,14 @@ def steer(caller: Caller, params: TurnSteerParams, reply: Reply[Any]) -> None:
     id = thread_id(params.thread_id)
     if not params.expected_turn_id:
         raise invalid_request("expectedTurnId must not be empty")
-    check_input(params.input)
+    check_input(params.input, params.client_user_message_id)
     out = mapped(reply, TurnSteerResponse)
-    message = SteerTurn(reply=out, content=based_input(caller, params.input), expected_turn_id=params.expected_turn_id)
+    message = SteerTurn(
+        reply=out,
+        content=based_input(caller, params.input),
+        expected_turn_id=params.expected_turn_id,
+        client_id=params.client_user_message_id,
+    )
     caller.backend.registry.route(ToThread(id, message))
 
 

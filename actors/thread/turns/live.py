@@ -60,6 +60,8 @@ class LiveTurn:
     state: TurnState = FIRST
     pending: list[TurnInput] = field(init=False, default=Factory(lambda self: _begins_with(self), takes_self=True))
     """Input that is not part of the conversation yet, oldest first: the first, and what joins the turn."""
+    client_ids: set[str] = field(init=False, default=Factory(lambda self: _takes(self), takes_self=True))
+    """The clients' ids of the messages that it took."""
     scripts: list[UsersCommand] = field(factory=lambda: list[UsersCommand]())
     """Commands of the user that wait for the turn to run them."""
     run_script: Callable[[UsersCommand], None] | None = None
@@ -223,6 +225,11 @@ class LiveTurn:
             completed_at=self.completed_at,
             duration_ms=self.duration_ms,
         )
+
+
+def _takes(turn: LiveTurn) -> set[str]:
+    ids = (turn.params.client_user_message_id, *(one.client_id for one in turn.pending))
+    return {id for id in ids if id is not None}
 
 
 def _begins_with(turn: LiveTurn) -> list[TurnInput]:

@@ -27,6 +27,7 @@ from spindle.actors.thread.turns.live import LiveTurn
 from spindle.actors.thread.turns.suspended import find
 from spindle.actors.thread.turns.task import TurnTask
 from spindle.actors.thread.turns.watch import TurnWatch
+from spindle.actors.thread.view import one_turn
 from spindle.actors.tools.commands.shell_tools import UsersCommand
 from spindle.actors.turn.host import TurnInput
 from spindle.actors.turn.review import label
@@ -91,18 +92,22 @@ class TurnQueue:
     async def start_turn(self, message: StartTurn) -> None:
         """Start a turn, or add the input to the running one. If that takes no more input, the request waits for its end.
 
-        Its settings hold for later turns, also if it joins one. A caller that has withdrawn starts nothing. Raises RpcError for
-        settings that are invalid or not allowed, and if the running turn's bounds are not those of the asking thread.
+        Its settings hold for later turns, also if it joins one. A caller that has withdrawn starts nothing. A message that a
+        turn took before changes nothing, and the answer is that turn. Raises RpcError for settings that are invalid or not
+        allowed, and if the running turn's bounds are not those of the asking thread.
         """
         thread = self._thread
-        state = thread.state
+        state, client_id = thread.state, message.params.client_user_message_id
+        if (taker := await self._taker(client_id)) is not None:
+            message.reply.resolve(taker)
+            return
         if thread.turn is None:
             await self._reloading.settled()
         settings = changed(evolve(state.settings, **message.bounds), message.params, state.config, thread.services.cwd)
         check(settings, state.config.requirements)
         given = None
         if thread.turn is None or thread.turn.joinable:
-            given = await self._input(message.params.input, settings)
+            given = await self._input(message.params.input, settings, client_id)
         if withdrawn(message):
             message.reply.reject(invalid_request("the turn has been withdrawn"))
         elif given is None or (thread.turn is not None and not thread.turn.joinable):
@@ -120,9 +125,9 @@ class TurnQueue:
             self._watch(turn, message.watch)
             message.reply.resolve(Turn(turn.id))
 
-    async def read_input(self, content: Sequence[UserInput]) -> TurnInput:
+    async def read_input(self, content: Sequence[UserInput], client_id: str) -> TurnInput:
         """Input for a turn with the thread's settings. Raises RpcError."""
-        return await self._input(content, self._thread.state.settings)
+        return await self._input(content, self._thread.state.settings, client_id)
 
     def begin(self, turn_id: str, params: TurnStartParams, given: TurnInput, context: Context) -> LiveTurn:
         """Start the turn `turn_id` for the thread's clients, where none runs or waits."""
@@ -180,7 +185,11 @@ class TurnQueue:
     async def steer(self, message: SteerTurn) -> None:
         """Add input to the running turn, if it is the expected one. Raises RpcError if it does not run or takes no input."""
         thread = self._thread
-        given = await self._input(message.content, thread.turn.settings if thread.turn else thread.state.settings)
+        if (taker := await self._taker(message.client_id)) is not None:
+            message.reply.resolve(taker.id)
+            return
+        settings = thread.turn.settings if thread.turn else thread.state.settings
+        given = await self._input(message.content, settings, message.client_id)
         turn = thread.turn
         if turn is None or not turn.takes_input or turn.script is not None:
             raise invalid_request("no active turn to steer")
@@ -254,7 +263,19 @@ class TurnQueue:
         context.run(thread.tasks.start_soon, task.run)  # the task gets a copy of it
         return turn
 
-    async def _input(self, content: Sequence[UserInput], settings: Settings) -> TurnInput:
+    async def _taker(self, client_id: str | None) -> Turn | None:
+        """The turn, without items, that took the message with this id of its client before; None if none did."""
+        if client_id is None:
+            return None
+        if (live := self._thread.turn) is not None and client_id in live.client_ids:
+            return Turn(live.id)
+        conversation = self._thread.state.conversation
+        if (id := await conversation.turn_of(client_id)) is None:
+            return None
+        shown = await one_turn(await conversation.snapshot(live.id if live else None), id)
+        return Turn(id) if shown is None else evolve(shown, items=())
+
+    async def _input(self, content: Sequence[UserInput], settings: Settings, client_id: str | None) -> TurnInput:
         """The input with the images, skills and plugins that it mentions, if a turn with `settings` may read them."""
         thread = self._thread
         skills, state = thread.services.skills, thread.state
@@ -269,7 +290,7 @@ class TurnQueue:
             from spindle.actors.services.plugin_mentions import mentioned
 
             added += mentioned(content, state.config)
-        return TurnInput(content, item, added)
+        return TurnInput(content, item, added, client_id)
 
 
 def withdrawn(message: object) -> bool:
@@ -281,5 +302,7 @@ async def _join(turn: LiveTurn, given: TurnInput) -> None:
     if len(turn.pending) >= PENDING or sum(weigh(one.item) for one in turn.pending) > PENDING_WEIGHT:
         raise overloaded()
     turn.pending.append(given)
+    if given.client_id is not None:
+        turn.client_ids.add(given.client_id)
     if turn.waiting is not None and turn.waiting.stored:
         await turn.waiting.save()

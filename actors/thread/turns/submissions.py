@@ -154,13 +154,14 @@ class Submissions:
     async def _begin(self, entry: QueuedSubmission, context: Context) -> LiveTurn:
         """Make a turn of an entry. If the input cannot be read, the entry stays in the queue. Raises RpcError."""
         thread, turns = self._thread, self._turns
-        given = await turns.read_input(entry.input)
+        given = await turns.read_input(entry.input, entry.client_user_message_id)
         turn_id = str(uuid7())
         if not await answered(thread.services.state.change(lambda db: claim(db, entry.id, turn_id))):
             raise invalid_request(absent(entry.id))  # another process has taken it
         self._running, self._waiting = entry.id, self._waiting - 1
         params = TurnStartParams(
             thread_id=thread.thread_id,
+            client_user_message_id=entry.client_user_message_id,
             input=entry.input,
             responsesapi_client_metadata=entry.responsesapi_client_metadata,
         )

@@ -54,7 +54,8 @@ class SuspendedTurn:
                 "calls": self.calls,
                 "pending": self.pending,
                 "input": [
-                    {"content": one.content, "item": one.item, "attached": one.attached} for one in self.input
+                    {"content": one.content, "item": one.item, "attached": one.attached, "clientId": one.client_id}
+                    for one in self.input
                 ],
             }
         )
@@ -74,7 +75,7 @@ class SuspendedTurn:
                 calls=structure(stored["calls"], _IDS),
                 pending=structure(stored["pending"], _IDS),
                 input=[
-                    TurnInput(structure(one["content"], _CONTENT), one["item"], one["attached"])
+                    TurnInput(structure(one["content"], _CONTENT), one["item"], one["attached"], one.get("clientId"))
                     for one in stored["input"]
                 ],
             )

@@ -241,6 +241,7 @@ class TurnTask:
             # outside the rollout, and at the same time
             kept = self._recording.keep_turn(turn, unread=status != "interrupted")
             status, error = await self._write_end(status, error)
+            self._conversation.took(turn.id, turn.client_ids)
             if turn.waiting is not None:
                 await turn.waiting.end()
             self._state.updated_at = int(time.time())
