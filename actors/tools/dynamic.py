@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from attrs import evolve
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused
 from spindle.actors.tools.notifications import emit_completed, emit_started
 from spindle.rpc.lazy_class import frozen
+from spindle.rpc.lenient import sequence
 from spindle.rpc.protocol.approvals import DynamicToolCallParams, DynamicToolCallResponse
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
 from spindle.rpc.protocol.errors import RpcError, invalid_request
@@ -22,6 +23,7 @@ from spindle.rpc.protocol.settings import DynamicToolNamespace, DynamicTools, Dy
 from spindle.rpc.protocol.values import loads
 from spindle.storage.rollout import records
 
+_TOOLS: Any = DynamicTools
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 
 
@@ -36,6 +38,24 @@ def each(tools: Sequence[DynamicTools]) -> Sequence[DynamicToolSpec]:
             else [entry]
         )
     ]
+
+
+def to_record(tools: Sequence[DynamicToolSpec]) -> list[dict[str, Any]]:
+    """The tools for the `session_meta` of a rollout, in the form of Codex 0.124, which later versions read too."""
+    return [{name: value for name, value in unstructure(tool).items() if name != "type"} for tool in tools]
+
+
+def recorded_tools(meta: Mapping[str, Any]) -> Sequence[DynamicToolSpec]:
+    """The tools in the `session_meta` of a rollout. Those of a form that this version does not know are left out."""
+    tools: list[DynamicToolSpec] = []
+    for one in sequence(meta.get("dynamic_tools")):
+        try:
+            spec: Any = structure(one, _TOOLS)
+            check_dynamic_tools([*tools, spec])
+        except (InvalidValue, RpcError):
+            continue
+        tools += each([spec])
+    return tools
 
 
 def check_dynamic_tools(tools: Sequence[DynamicTools]) -> None:

@@ -220,3 +220,55 @@ def test_input_that_joined_a_waiting_turn_is_sent_when_it_goes_on(
     assert client.wait_for("turn/completed", thread, turn)["turn"]["status"] == "completed"
     assert last_user_text(endpoint.requests.entries[-1]) == "and be quick"
     assert trail.read_text() == "ran\n"
+
+
+PLAN = {"mode": "plan", "settings": {"model": "mock-model", "reasoning_effort": None, "developer_instructions": None}}
+OPTION = {"label": "yes", "description": "it is so"}
+LOOK = {"name": "look", "description": "", "inputSchema": {"type": "object"}}
+KINDS: list[tuple[str, Json, Json, str, Json, str]] = [
+    # the tool, its arguments, parameters of the turn; the question, an answer to it, and what the model gets of that
+    (
+        "request_user_input",
+        {"questions": [{"id": "q", "header": "h", "question": "is it?", "options": [OPTION, OPTION]}]},
+        {"collaborationMode": PLAN},
+        "item/tool/requestUserInput",
+        {"answers": {"q": {"answers": ["yes"]}}},
+        '{"answers":{"q":{"answers":["yes"]}}}',
+    ),
+    (
+        "request_permissions",
+        {"permissions": {"network": {"enabled": True}}},
+        {"approvalPolicy": "on-request"},
+        "item/permissions/requestApproval",
+        {"permissions": {"network": {"enabled": True}}, "scope": "turn"},
+        '"network":{"enabled":true}',
+    ),
+    ("look", {}, {}, "item/tool/call", {"contentItems": [{"type": "inputText", "text": "seen"}], "success": True}, "seen"),
+]
+
+
+def test_every_kind_of_question_is_asked_again(
+    launch: Callable[..., Daemon], endpoint: Endpoint, home: Path, tmp_path: Path
+) -> None:
+    with (home / "config.toml").open("a") as config:
+        config.write("[features]\nrequest_permissions_tool = true\n")
+    daemon = launch(f"unix://{tmp_path}/a")
+    client = daemon.client(experimentalApi=True)
+    turns: list[tuple[str, str, Json]] = []
+    for tool, arguments, params, method, _, _ in KINDS:
+        answers = iter([calls((tool, arguments))])
+        endpoint.scripts[tool] = lambda answers=answers: next(answers, None) or endpoint._script("done")
+        thread = client.start_thread(cwd=str(home), dynamicTools=[LOOK])["id"]
+        given = [{"type": "text", "text": tool}]
+        turn = client.call("turn/start", threadId=thread, input=given, **params)["turn"]["id"]
+        turns.append((thread, turn, asked(client, method=method)[0]["params"]))
+    daemon.kill()
+
+    client = launch(f"unix://{tmp_path}/b").client(experimentalApi=True)
+    for (thread, turn, before), (*_, method, result, output) in zip(turns, KINDS, strict=True):
+        client.call("thread/resume", threadId=thread)
+        [question] = asked(client, method=method)
+        assert question["params"] | {"startedAtMs": 0} == before | {"startedAtMs": 0}
+        client.write([json.dumps({"id": question["id"], "result": result}).encode()])
+        assert client.wait_for("turn/completed", thread, turn)["turn"]["status"] == "completed"
+        assert output in outputs(endpoint)[0]

@@ -18,6 +18,7 @@ from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.loading.openings import FromFork
 from spindle.actors.thread.repository import git_meta
 from spindle.actors.thread.state import OpenedThread, configure, open_state, session_meta
+from spindle.actors.tools.dynamic import recorded_tools
 from spindle.actors.tools.git import read_git
 from spindle.actors.turn.context import TURN_ABORTED, message
 from spindle.rpc.protocol.errors import invalid_request
@@ -105,6 +106,8 @@ def _fork(
     config.check_provider(settings.model_provider)
     meta = session_meta(services, thread_id, settings, opening.client, now)
     meta["forked_from_id"] = summary.id
+    if replay.meta is not None and (tools := replay.meta.raw.get("dynamic_tools")):
+        meta["dynamic_tools"] = tools
     if replay.meta is not None and replay.meta.raw.get("history_mode") == "paginated":
         meta |= {"session_id": thread_id, "history_mode": "paginated"}
     if params.thread_source is not None:
@@ -120,6 +123,7 @@ def _fork(
     state.git, state.preview = git, forked.preview
     state.forked_from_id = summary.id
     state.ephemeral = path is None
+    state.dynamic_tools = recorded_tools(meta)
     state.new_developer_instructions = new if new and new != earlier else None
     state.functions = opening.functions
     state.warnings = [*state.warnings, *([warning(unread)] if unread else [])]

@@ -38,7 +38,7 @@ from spindle.actors.thread.state import (
     save_history,
     session_meta,
 )
-from spindle.actors.tools.dynamic import each
+from spindle.actors.tools.dynamic import each, recorded_tools, to_record
 from spindle.rpc.protocol.errors import ThreadNotFound, internal_error, invalid_request
 from spindle.rpc.protocol.threads import ThreadResumeParams
 from spindle.storage.config import ConfigError
@@ -101,11 +101,14 @@ def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread
         meta["thread_source"] = params.thread_source
     if params.history_mode == "paginated":
         meta |= {"session_id": thread_id, "history_mode": "paginated"}
+    tools = each(params.dynamic_tools or ())
+    if tools:
+        meta["dynamic_tools"] = to_record(tools)
     conversation = Conversation(services.home, thread_id, path, meta, services.outliner, services.workers.rollouts)
     state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
     state.ephemeral = bool(params.ephemeral)
     state.raw_events = params.experimental_raw_events
-    state.dynamic_tools = each(params.dynamic_tools or ())
+    state.dynamic_tools = tools
     state.functions = opening.functions
     return state
 
@@ -201,6 +204,7 @@ def _continue(
     state.preview, state.name = summary.preview, summary.name or outline.name
     state.forked_from_id = summary.forked_from_id
     state.agent_nickname, state.agent_role = summary.agent_nickname, summary.agent_role
+    state.dynamic_tools = recorded_tools(raw_meta)
     state.git = git_info(evolve(summary, git=git_of(raw_meta)) if raw_meta else summary)
     state.new_developer_instructions = new if new and new != instructed else None
     state.functions = opening.functions
