@@ -45,14 +45,19 @@ class Page(Generic[T]):
 
 
 async def list_stored(
-    backend: Backend, query: ThreadQuery, section: str | Absent | None = ABSENT, *, by_position: bool = False
+    backend: Backend,
+    query: ThreadQuery,
+    section: str | Absent | None = ABSENT,
+    project: str | Absent | None = ABSENT,
+    *,
+    by_position: bool = False,
 ) -> Page[Thread]:
-    """One page of a list, of `section` if that is given; `by_position` in the section's own order.
+    """One page of a list, of `section` and `project` if they are given; None is for threads without one.
 
-    The query's default provider is filled in. Raises RpcError.
+    `by_position`: in the section's own order. The query's default provider is filled in. Raises RpcError.
     """
     try:
-        page = await _page(backend, query, section, by_position)
+        page = await _page(backend, query, section, project, by_position)
     except StoredThreadError as error:
         raise invalid_request(str(error)) from error
     except OSError as error:
@@ -98,26 +103,39 @@ async def described(backend: Backend, found: Sequence[tuple[ThreadSummary, str]]
     return [(where.show(describe_stored(row, status=backend.status(row.id))), snippet) for row, snippet in found]
 
 
-async def _page(backend: Backend, query: ThreadQuery, section: str | Absent | None, by_position: bool) -> ThreadPage:
+async def _page(
+    backend: Backend,
+    query: ThreadQuery,
+    section: str | Absent | None,
+    project: str | Absent | None,
+    by_position: bool,
+) -> ThreadPage:
     def provider() -> str:
         return backend.config().model_provider
 
-    if isinstance(section, Absent):
+    if isinstance(section, Absent) and isinstance(project, Absent):
         return await backend.indexing.page(query, provider, backend.loaded())
     where = await backend.state.read_or(placements, Placements())
+    if project is None:
+        query = evolve(query, excluded_ids={*query.excluded_ids, *where.projects})
+    elif isinstance(project, str):
+        query = _only(query, {id for id, own in where.projects.items() if own == project})
     if section is None:
         query = evolve(query, excluded_ids={*query.excluded_ids, *where.by_thread})
-    elif by_position:
+    elif isinstance(section, str) and by_position:
         from spindle.storage.threads.section_listing import PlacedThread, list_section
 
         placed = [PlacedThread(id, position) for position, id in where.within(section)]
         return await trio.to_thread.run_sync(
             lambda: list_section(backend.home, placed, evolve(query, default_provider=provider()))
         )
-    else:
-        within = {id for _, id in where.within(section)}
-        query = evolve(query, only_ids=within if query.only_ids is None else within & query.only_ids)
+    elif isinstance(section, str):
+        query = _only(query, {id for _, id in where.within(section)})
     return await backend.indexing.page(query, provider, backend.loaded())
+
+
+def _only(query: ThreadQuery, ids: set[str]) -> ThreadQuery:
+    return evolve(query, only_ids=ids if query.only_ids is None else ids & query.only_ids)
 
 
 async def _kept(backend: Backend, ids: list[str]) -> tuple[Placements, Mapping[str, ThreadReadState] | None]:

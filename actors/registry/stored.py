@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, internal_error, invalid_request
+from spindle.actors.delivery.description import describe_stored
+from spindle.rpc.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, RpcError, internal_error, invalid_request
+from spindle.storage.state.sections import Placements, placements
 from spindle.storage.threads.locate import locate, locate_archived
+from spindle.storage.threads.summary import read_summary
 from spindle.storage.threads.thread_errors import StoredThreadError
 
 if TYPE_CHECKING:
     from spindle.actors.registry.backend import Backend
+    from spindle.rpc.protocol.threads import Thread
 
 T = TypeVar("T")
 
@@ -39,6 +43,13 @@ async def read_stored(backend: Backend, id: str, read: Callable[[Path], T]) -> T
         return await trio.to_thread.run_sync(work)
     except (StoredThreadError, OSError) as error:
         raise RpcError(INTERNAL_ERROR, f"failed to read thread {id}: {error}") from error
+
+
+async def show_stored(backend: Backend, id: str) -> Thread:
+    """A thread that is not loaded as clients see it. Raises RpcError."""
+    thread = await read_stored(backend, id, lambda path: describe_stored(read_summary(path)))
+    where = await backend.services.state.read_or(lambda db: placements(db, id), Placements())
+    return where.show(thread)
 
 
 async def rollout_of(backend: Backend, id: str, *, ephemeral: str) -> Path | None:
@@ -81,3 +92,13 @@ async def known(
         raise internal_error(f"failed to look for thread {id}: {error}") from error
     if not found and not backend.registry.directory.is_known(id):
         raise invalid_request(missing)
+
+
+async def check_kept(backend: Backend, id: str) -> None:
+    """Return if the thread has a rollout, archived or not. Raises RpcError, of -32602, for a thread without one."""
+    text = f"thread not found: {id}"
+    try:
+        await known(backend, id, missing=text, ephemeral=text, unwritten=text)
+    except RpcError as error:
+        code = error.code if error.code == INTERNAL_ERROR else INVALID_PARAMS
+        raise RpcError(code, error.message) from error

@@ -31,7 +31,7 @@ from spindle.actors.thread.repository import git_columns, patched, set_git
 from spindle.actors.thread.surroundings import context_entries, find_readable
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.usage import token_usage
-from spindle.actors.thread.view import describe, with_turns
+from spindle.actors.thread.view import describe, kept, with_turns
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.thread_changes import ThreadElicitationResponse
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdatedNotification
@@ -78,7 +78,8 @@ async def update_metadata(thread: ThreadCore, message: UpdateMetadata) -> None:
         set_git(state, git)
     home, limiter = thread.services.home, thread.services.workers.rollouts
     await trio.to_thread.run_sync(update_codex_database, home, thread.thread_id, git_columns(git), limiter=limiter)
-    message.reply.resolve(describe(thread))
+    where, _ = await kept(thread)
+    message.reply.resolve(where.show(describe(thread)))
 
 
 async def set_memory_mode(thread: ThreadCore, message: SetMemoryMode) -> None:

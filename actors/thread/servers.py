@@ -22,7 +22,7 @@ from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.turns import WarningNotification
 from spindle.rpc.protocol.values import loads
-from spindle.storage.config import Config, ConfigError, McpServerConfig
+from spindle.storage.config import ConfigError, McpServerConfig
 from spindle.storage.config.mcp_servers import approve_tool
 from spindle.storage.rollout.records import Entry
 

@@ -52,6 +52,8 @@ class OpenedThread:
     agent_role: str | None = None
     git: GitInfo | None = None
     ephemeral: bool = False
+    project_id: str | None = None
+    """As it was when the thread began. What is true later is stored outside of the rollout."""
     raw_events: bool = False
     skills: Sequence[Skill] = ()
     """Those that the model is offered."""

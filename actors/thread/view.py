@@ -43,6 +43,7 @@ def describe(thread: ThreadCore, turns: list[Turn] | None = None) -> Thread:
         git_info=state.git,
         turns=tuple(turns or ()),
         ephemeral=state.ephemeral,
+        project_id=state.project_id,
         model=state.settings.model,
         reasoning_effort=state.settings.effort,
         can_accept_direct_input=True,

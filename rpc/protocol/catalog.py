@@ -16,7 +16,7 @@ from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.errors import RpcError, invalid_request
 from spindle.rpc.protocol.invalid import InvalidValue, Unsupported, invalid_type, one_of
-from spindle.rpc.protocol.shapes import wire_name
+from spindle.rpc.protocol.shapes import ABSENT, wire_name
 
 
 @frozen
@@ -188,6 +188,22 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
     ("thread/queue/delete", "queue", "ThreadQueueDeleteParams", "ThreadQueueDeleteResponse", EXPERIMENTAL),
     ("thread/queue/reorder", "queue", "ThreadQueueReorderParams", "ThreadQueueReorderResponse", EXPERIMENTAL),
     ("thread/queue/start", "queue", "ThreadQueueStartParams", "ThreadQueueStartResponse", EXPERIMENTAL),
+    (
+        "thread/attachment/add", "attachments", "ThreadAttachmentAddParams",
+        "ThreadAttachmentAddResponse", STABLE,
+    ),
+    (
+        "thread/attachment/list", "attachments", "ThreadAttachmentListParams",
+        "ThreadAttachmentListResponse", STABLE,
+    ),
+    (
+        "thread/attachmentOwner/list", "attachments", "ThreadAttachmentOwnerListParams",
+        "ThreadAttachmentOwnerListResponse", STABLE,
+    ),
+    (
+        "thread/attachment/remove", "attachments", "ThreadAttachmentRemoveParams",
+        "ThreadAttachmentRemoveResponse", STABLE,
+    ),
     ("thread/section/move", "sections", "ThreadSectionMoveParams", "ThreadSectionMoveResponse", STABLE),
     (
         "thread/settings/update", "thread_settings", "ThreadSettingsUpdateParams",
@@ -202,6 +218,13 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
         "ThreadBackgroundTerminalsTerminateResponse", EXPERIMENTAL,
     ),
     ("thread/revert", "removal", "ThreadRevertParams", "ThreadRevertResponse", STABLE),
+    ("project/list", "projects", "ProjectListParams", "ProjectListResponse", EXPERIMENTAL),
+    ("project/read", "projects", "ProjectReadParams", "ProjectReadResponse", EXPERIMENTAL),
+    ("project/create", "projects", "ProjectCreateParams", "ProjectCreateResponse", EXPERIMENTAL),
+    ("project/import", "projects", "ProjectImportParams", "ProjectImportResponse", EXPERIMENTAL),
+    ("project/update", "projects", "ProjectUpdateParams", "ProjectUpdateResponse", EXPERIMENTAL),
+    ("project/move", "projects", "ProjectMoveParams", "ProjectMoveResponse", EXPERIMENTAL),
+    ("project/delete", "projects", "ProjectDeleteParams", "ProjectDeleteResponse", EXPERIMENTAL),
     ("threadSection/list", "sections", "ThreadSectionListParams", "ThreadSectionListResponse", STABLE),
     ("threadSection/create", "sections", "ThreadSectionCreateParams", "ThreadSectionCreateResponse", STABLE),
     ("threadSection/update", "sections", "ThreadSectionUpdateParams", "ThreadSectionUpdateResponse", STABLE),
@@ -312,6 +335,8 @@ EXPERIMENTAL_NOTIFICATIONS: Final = frozenset(
     (
         "process/exited",
         "process/outputDelta",
+        "project/changed",
+        "thread/project/updated",
         "thread/queue/changed",
         "thread/readState/changed",
         "thread/search/partial",
@@ -400,9 +425,9 @@ def _experimental_use(method: str, params: object) -> str | None:
     variant: str | None = getattr(params, "EXPERIMENTAL", None)
     if variant is not None:
         return variant
-    for attribute, field in _gated(cls):
+    for attribute, field, nullable in _gated(cls):
         value = getattr(params, attribute)
-        if field is not None and value is not None and value is not False:
+        if field is not None and (value is not ABSENT if nullable else value is not None and value is not False):
             return f"{method}.{field}"
         if field is None:
             inner: str | None = getattr(value, "EXPERIMENTAL", None)
@@ -412,13 +437,16 @@ def _experimental_use(method: str, params: object) -> str | None:
 
 
 @cache
-def _gated(cls: Any) -> tuple[tuple[str, str | None], ...]:
-    """The attributes to check, in order, each with its name in errors, or None if only some values are experimental."""
-    gated: list[tuple[str, str | None]] = []
+def _gated(cls: Any) -> tuple[tuple[str, str | None, bool], ...]:
+    """The attributes to check, in order: their names, their names in errors (None if only some values are experimental), and
+    whether null is a value of its own.
+    """
+    gated: list[tuple[str, str | None, bool]] = []
     for attribute in attrs.fields(cls):
         mark = attribute.metadata.get("experimental")
         if mark is not None:
-            gated.append((attribute.name, mark if isinstance(mark, str) else wire_name(attribute)))
+            name = mark if isinstance(mark, str) else wire_name(attribute)
+            gated.append((attribute.name, name, attribute.default is ABSENT))
         elif attribute.name == "approval_policy":
-            gated.append((attribute.name, None))
+            gated.append((attribute.name, None, False))
     return tuple(gated)

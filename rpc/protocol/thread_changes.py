@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
+from attrs import field
+
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.shapes import ABSENT, U32, Absent
 from spindle.rpc.protocol.threads import Thread
@@ -34,10 +36,11 @@ class ThreadMetadataGitInfoUpdateParams:
 
 @frozen
 class ThreadMetadataUpdateParams:
-    """Change the metadata of a thread."""
+    """Change the metadata of a thread. `project_id` "" removes it from its project."""
 
     thread_id: str
     git_info: ThreadMetadataGitInfoUpdateParams | None = None
+    project_id: str | None = field(default=None, metadata={"experimental": True})
 
 
 @frozen

@@ -163,6 +163,7 @@ class ThreadStartParams:
     history_mode: ThreadHistoryMode | None = None
     session_start_source: ThreadStartSource | None = None
     thread_source: str | None = None
+    project_id: str | None = field(default=None, metadata={"experimental": True})
     environments: Sequence[TurnEnvironmentParams] | None = None
     dynamic_tools: Sequence[DynamicTools] | None = field(default=None, metadata={"experimental": True})
     mock_experimental_field: str | None = field(default=None, metadata={"experimental": True})
@@ -283,7 +284,7 @@ class ThreadReadResponse:
 class ThreadListParams:
     """Page through stored threads. `limit` counts threads; `search_term` is a case-sensitive substring.
 
-    `section_id` None lists the threads without a section, `ABSENT` all. `included_thread_ids` None means all threads.
+    `section_id` or `project_id` None lists the threads without one, `ABSENT` all. `included_thread_ids` None means all threads.
     """
 
     cursor: str | None = None
@@ -299,6 +300,7 @@ class ThreadListParams:
     included_thread_ids: Sequence[str] | None = None
     excluded_thread_ids: Sequence[str] | None = None
     section_id: str | Absent | None = ABSENT
+    project_id: str | Absent | None = field(default=ABSENT, metadata={"experimental": True})
     parent_thread_id: str | None = field(default=None, metadata={"experimental": True})
     ancestor_thread_id: str | None = field(default=None, metadata={"experimental": True})
 

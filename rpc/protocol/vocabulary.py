@@ -23,9 +23,9 @@ REFUSED: Final[Mapping[str, Mapping[str, tuple[object, ...]]]] = {
         "experimentalDisablePredictionMcp": (False,),
         "experimentalPredictionMode": (False,),
     },
-    "ThreadListParams": {"attachedToThreadId": (), "originators": ([],), "projectId": ()},
-    "ThreadMetadataUpdateParams": {"daybreakEnabled": (), "projectId": ()},
-    "ThreadStartParams": {"projectId": (), "selectedCapabilityRoots": ([],)},
+    "ThreadListParams": {"attachedToThreadId": (), "originators": ([],)},
+    "ThreadMetadataUpdateParams": {"daybreakEnabled": ()},
+    "ThreadStartParams": {"selectedCapabilityRoots": ([],)},
     "ThreadSettingsUpdateParams": {"disabledPluginIds": ([],)},
     "TurnStartParams": {"disabledPluginIds": ([],), "toolOutput": ()},
 }

@@ -1,6 +1,7 @@
-"""The state of threads outside their rollouts: sections, read states, goals, queues, open questions. Codex does not use it.
+"""The state of threads outside their rollouts: sections, projects, attachments, read states, goals, queues, open questions.
 
-The file `spindle/state.sqlite` in the home is created at the first change. Any number of processes share it.
+Codex does not use it. The file `spindle/state.sqlite` in the home is created at the first change.
+Any number of processes share it.
 """
 
 from spindle.storage.state.store import StateStore

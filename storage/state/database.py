@@ -155,3 +155,11 @@ def forget_threads(connection: sqlite3.Connection, thread_ids: Sequence[str]) ->
 def has_queue(connection: sqlite3.Connection, thread_id: str) -> bool:
     """Whether anything is queued for a thread. It is here, so that opening a thread without a queue imports nothing for it."""
     return connection.execute("SELECT 1 FROM queued WHERE thread_id = ? LIMIT 1", (thread_id,)).fetchone() is not None
+
+
+def is_organized(connection: sqlite3.Connection, thread_id: str) -> bool:
+    """Whether a thread has attachments or a project."""
+    return any(
+        connection.execute(f"SELECT 1 FROM {table} WHERE thread_id = ? LIMIT 1", (thread_id,)).fetchone()
+        for table in ("attachments", "memberships")
+    )

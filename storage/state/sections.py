@@ -49,16 +49,20 @@ class Placement:
 
 @frozen
 class Placements:
-    """All placed threads, in one snapshot."""
+    """All placed threads, in one snapshot, and the project of each thread that has one."""
 
     by_thread: Mapping[str, Placement] = field(factory=lambda: dict[str, Placement]())
+    projects: Mapping[str, str] = field(factory=lambda: dict[str, str]())
 
     def within(self, section_id: str) -> Sequence[tuple[int, str]]:
         """The positions and ids of a section's threads, in order."""
         return sorted((place.position, id) for id, place in self.by_thread.items() if place.section.id == section_id)
 
     def show(self, thread: Thread) -> Thread:
-        """The thread with its section in it."""
+        """The thread with its section and its project in it."""
+        project = thread.project_id if thread.ephemeral else self.projects.get(thread.id)
+        if project != thread.project_id:
+            thread = evolve(thread, project_id=project)
         place = self.by_thread.get(thread.id)
         return thread if place is None else evolve(thread, section=place.section, section_entered_at=place.entered_at)
 
@@ -137,13 +141,17 @@ def move_thread(
 
 
 def placements(connection: sqlite3.Connection, thread_id: str | None = None) -> Placements:
-    """All placements, or that of one thread."""
+    """All placements and projects of threads, or those of one thread."""
     rows = connection.execute(
         "SELECT thread_id, position, entered_at, id, name, appearance FROM placements"
         " JOIN sections ON id = section_id WHERE ?1 IS NULL OR thread_id = ?1",
         (thread_id,),
     )
-    return Placements({id: Placement(_section(*section), position, at) for id, position, at, *section in rows})
+    within = connection.execute(
+        "SELECT thread_id, project_id FROM memberships WHERE ?1 IS NULL OR thread_id = ?1", (thread_id,)
+    )
+    placed = {id: Placement(_section(*section), position, at) for id, position, at, *section in rows}
+    return Placements(placed, dict(within))
 
 
 def _end(connection: sqlite3.Connection, section_id: str) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from spindle.actors.clients.identity import thread_id
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.lists import list_stored
-from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request
+from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, internal_error, invalid_request
 from spindle.rpc.protocol.threads import ThreadListParams, ThreadListResponse
 from spindle.storage.threads.query import ThreadQuery
 
@@ -29,9 +29,24 @@ def list_(caller: Caller, params: ThreadListParams, reply: Reply[Any]) -> None:
 
 
 async def _listed(backend: Backend, params: ThreadListParams, query: ThreadQuery) -> ThreadListResponse:
+    if params.project_id:
+        await _check_project(backend, params.project_id)
     by_position = params.sort_key == "section_position"
-    page = await list_stored(backend, query, params.section_id, by_position=by_position)
+    page = await list_stored(backend, query, params.section_id, params.project_id, by_position=by_position)
     return ThreadListResponse(page.data, page.next_cursor, page.backwards_cursor, page.marks)
+
+
+async def _check_project(backend: Backend, id: str) -> None:
+    from spindle.storage.state import StateUnavailable
+    from spindle.storage.state.projects import ProjectError, read_project
+
+    try:
+        if await backend.state.read(lambda db: read_project(db, id), None) is None:
+            raise ProjectError(f"project not found: {id}")
+    except ProjectError as error:
+        raise RpcError(INVALID_PARAMS, str(error)) from error
+    except StateUnavailable as error:
+        raise internal_error(str(error)) from error
 
 
 def asked(params: ThreadListParams) -> ThreadQuery:
@@ -41,6 +56,8 @@ def asked(params: ThreadListParams) -> ThreadQuery:
     ancestor = _relative(params.ancestor_thread_id, "ancestor thread id")
     if parent is not None and ancestor is not None:
         raise invalid_request("parentThreadId and ancestorThreadId are mutually exclusive")
+    if params.project_id == "":
+        raise RpcError(INVALID_PARAMS, "projectId must not be empty")
     by_position = params.sort_key == "section_position"
     if by_position and not isinstance(params.section_id, str):
         raise invalid_request("section-position sorting requires a section filter")

@@ -7,9 +7,11 @@ meanwhile.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import trio
 from attrs import evolve
 from uuid_utils import uuid7
 
@@ -18,11 +20,13 @@ from spindle.actors.clients.requests import mapped
 from spindle.actors.delivery.description import describe_stored, git_info
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.changing import change, rename
-from spindle.actors.registry.messages import ToThread
+from spindle.actors.registry.messages import LoadedOrStored, ToThread
+from spindle.actors.registry.stored import show_stored
 from spindle.actors.thread.messages import (
     Compact,
     CountElicitation,
     InjectItems,
+    ReadThread,
     RollBack,
     SetMemoryMode,
     UpdateMetadata,
@@ -50,6 +54,7 @@ from spindle.rpc.protocol.thread_changes import (
 from spindle.rpc.protocol.threads import Thread
 from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import inflate
+from spindle.storage.state.sections import Placements, placements
 from spindle.storage.threads.codex_database import update_codex_database
 from spindle.storage.threads.locate import locate, locate_archived
 from spindle.storage.threads.metadata import append_to_stored, latest_meta
@@ -72,8 +77,29 @@ def set_name(caller: Caller, params: ThreadSetNameParams, reply: Reply[Any]) -> 
 
 
 def update_metadata(caller: Caller, params: ThreadMetadataUpdateParams, reply: Reply[Any]) -> None:
-    """thread/metadata/update"""
-    id, git, backend = thread_id(params.thread_id), _trimmed(params.git_info), caller.backend
+    """thread/metadata/update: the project first, then the state of the repository."""
+    id, project = thread_id(params.thread_id), params.project_id
+    answered = mapped(reply, ThreadMetadataUpdateResponse)
+    if project is None:
+        _update_git(caller.backend, id, _trimmed(params.git_info), answered)
+        return
+    git = None if params.git_info is None else _trimmed(params.git_info)
+
+    async def run() -> None:
+        from spindle.actors.registry.projects import set_project
+
+        backend = caller.backend
+        await set_project(backend, id, project or None)
+        if git is not None:
+            _update_git(backend, id, git, answered)
+            return
+        stored = partial(caller.later, answered, lambda: show_stored(backend, id))
+        backend.registry.route(LoadedOrStored(id, ReadThread(reply=answered), stored))
+
+    caller.quietly(reply, run)
+
+
+def _update_git(backend: Backend, id: str, git: ThreadMetadataGitInfoUpdateParams, reply: Reply[Thread]) -> None:
     home = backend.services.home
 
     def work() -> Thread:
@@ -82,10 +108,10 @@ def update_metadata(caller: Caller, params: ThreadMetadataUpdateParams, reply: R
         after = patched(git_info(summary), git)[0]
         append_to_stored(home, path, id, [records.session_meta(meta | {"git": git_meta(after)})])
         update_codex_database(home, id, git_columns(after))
-        return describe_stored(read_summary(path))
+        where = trio.from_thread.run(backend.services.state.read_or, lambda db: placements(db, id), Placements())
+        return where.show(describe_stored(read_summary(path)))
 
-    message = UpdateMetadata(reply=mapped(reply, ThreadMetadataUpdateResponse), git=git)
-    change(backend, id, message, work)
+    change(backend, id, UpdateMetadata(reply=reply, git=git), work)
 
 
 def _trimmed(patch: ThreadMetadataGitInfoUpdateParams | None) -> ThreadMetadataGitInfoUpdateParams:

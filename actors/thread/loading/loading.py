@@ -60,16 +60,23 @@ async def open_thread(services: Services, thread_id: str, opening: Opening) -> O
         match opening:
             case NewThread():
                 opened = await read(_new, services, thread_id, opening)
-                if not (opening.trusts and _is_undecided(opened)):
-                    return opened
-                unsaved = await load(_trust, services, Path(opened.settings.cwd))
-                opened = await read(_new, services, thread_id, opening)
-                opened.warnings = [*opened.warnings, *unsaved]
+                if opening.trusts and _is_undecided(opened):
+                    unsaved = await load(_trust, services, Path(opened.settings.cwd))
+                    opened = await read(_new, services, thread_id, opening)
+                    opened.warnings = [*opened.warnings, *unsaved]
+                if opening.params.project_id is not None:
+                    from spindle.actors.thread.loading.organizing import join_project
+
+                    await join_project(services, thread_id, opened, opening.params.project_id)
                 return opened
             case FromRollout():
                 return await load(_from_rollout, services, thread_id, opening)
             case FromFork():
-                return await open_fork(services, thread_id, opening)
+                opened = await open_fork(services, thread_id, opening)
+                from spindle.actors.thread.loading.organizing import inherit
+
+                await inherit(services, thread_id, opened)
+                return opened
             case AgentThread():
                 return await open_agent(services, thread_id, opening)
             case FromHistory():

@@ -96,7 +96,7 @@ def test_served_members_are_read_by_code() -> None:
 
 
 REFUSALS: list[tuple[str, dict[str, Any], str]] = [
-    ("thread/list", {"projectId": "p"}, "thread/list.projectId"),
+    ("thread/list", {"attachedToThreadId": "p"}, "thread/list.attachedToThreadId"),
     ("thread/list", {"originators": ["x"]}, "thread/list.originators"),
     ("thread/list", {"attachedToThreadId": "x"}, "thread/list.attachedToThreadId"),
     ("thread/fork", {"threadId": "x", "attachToSource": True}, "thread/fork.attachToSource"),
@@ -121,9 +121,9 @@ def test_a_refused_member_is_named(method: str, params: dict[str, Any], what: st
 @pytest.mark.parametrize(
     ("method", "params"),
     [
-        ("thread/list", {"projectId": None, "originators": [], "attachedToThreadId": None}),
+        ("thread/list", {"originators": [], "attachedToThreadId": None}),
         ("thread/fork", {"threadId": "x", "attachToSource": False, "experimentalPredictionMode": None}),
-        ("thread/start", {"projectId": None, "selectedCapabilityRoots": []}),
+        ("thread/start", {"selectedCapabilityRoots": []}),
     ],
 )
 def test_empty_values_are_not_refused(method: str, params: dict[str, Any]) -> None:
