@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from spindle.actors.services.watches import Watches
     from spindle.actors.tools.mcp.opening import ServerOpener as ServerOpening
     from spindle.actors.tools.mcp.servers import SharedServers
+    from spindle.storage.mcp_tokens import McpTokenStore
 
 
 @define(eq=False)
@@ -99,7 +100,14 @@ class Services:
         """What every MCP server is started with, whether it belongs to a thread, to all threads or to a client's request."""
         from spindle.actors.tools.mcp.opening import ServerOpener
 
-        return ServerOpener(str(self.home.path), os.environ, self.warden)
+        return ServerOpener(str(self.home.path), os.environ, self.warden, self.mcp_tokens)
+
+    @cached_property
+    def mcp_tokens(self) -> McpTokenStore:
+        """The tokens of logins to MCP servers."""
+        from spindle.storage.mcp_tokens import McpTokenStore
+
+        return McpTokenStore(self.home)
 
     @cached_property
     def plugins(self) -> Plugins:

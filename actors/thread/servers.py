@@ -22,7 +22,7 @@ from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.turns import WarningNotification
 from spindle.rpc.protocol.values import loads
-from spindle.storage.config import ConfigError
+from spindle.storage.config import ConfigError, McpServerConfig
 from spindle.storage.config.mcp_servers import approve_tool
 from spindle.storage.rollout.records import Entry
 
@@ -88,13 +88,13 @@ class ThreadServers:
         self._stale = True
 
     async def ready(self) -> None:
-        """Before a turn asks the model: reload the configuration if need be, and wait until no server is starting."""
+        """Before a turn asks the model: reload the configuration if need be, and wait for the servers that are starting."""
         if self._stale:
             self._stale = False
             await self._reload()
         if self._servers is not None:
             self._servers.replace_lent()
-            await self._servers.settled()
+            await self._servers.settled(self._thread.state.config.mcp_optional_startup_grace)
 
     async def _reload(self) -> None:
         thread, services = self._thread, self._thread.services
@@ -307,9 +307,10 @@ class _Turn:
         if self._use is not None:
             self._call.report(self._use, result)
 
-    async def allow_always(self, server: str, tool: str) -> None:
+    async def allow_always(self, server: McpServerConfig, tool: str) -> None:
+        name, plugin = server.name, server.plugin_id
         try:
-            await trio.to_thread.run_sync(approve_tool, self._home.config_file, server, tool)
+            await trio.to_thread.run_sync(approve_tool, self._home.config_file, name, tool, plugin)
         except (ConfigError, OSError) as error:
-            text = f"`{tool}` of MCP server `{server}` is allowed only until this thread ends: {error}"
+            text = f"`{tool}` of MCP server `{name}` is allowed only until this thread ends: {error}"
             self._host.emit(WarningNotification(self._host.thread_id, text))

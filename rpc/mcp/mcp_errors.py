@@ -50,6 +50,16 @@ class StartupFailed(McpError):
     """The server could not be started."""
 
 
+class LoginRequired(McpError):
+    """The server wants an OAuth login: the first one, or another one (`again`)."""
+
+    def __init__(self, name: str, *, again: bool = False) -> None:
+        super().__init__("OAuth authorization required" if again else "Auth required")
+        self.again = again
+        what = "requires OAuth reauthentication" if again else "is not logged in"
+        self.sentence = f"The {name} MCP server {what}. Log in with `mcpServer/oauth/login`, or run `codex mcp login {name}`."
+
+
 class BadAnswer(McpError):
     """The answer violates the protocol."""
 

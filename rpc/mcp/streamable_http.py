@@ -1,7 +1,7 @@
 """The streamable HTTP transport: each message is a POST, answered with JSON or a stream of events.
 
 Headers carry the session's id and the protocol version. A GET stream, if the server offers one, carries messages that
-answer no request. There is no OAuth: a server takes a bearer token from the configuration, or none.
+answer no request. A bearer token is from the configuration, or from a login (`Tokens`), or there is none.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 import trio
 
 from spindle.rpc.mcp.http_body import CLOSE_SECONDS, HttpBody, UnreadableBody
-from spindle.rpc.mcp.mcp_errors import McpError, TransportClosed
+from spindle.rpc.mcp.http_client import http_client
+from spindle.rpc.mcp.mcp_errors import LoginRequired, McpError, TransportClosed
 from spindle.rpc.mcp.messages import NoMessage, failure
 from spindle.rpc.mcp.payload import Json
 from spindle.rpc.mcp.server_log import ServerLog
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _ACCEPT: Final = "application/json, text/event-stream"
 _SESSION: Final = "mcp-session-id"
-_CONNECT_SECONDS: Final = 30.0
 _SIDE_SECONDS: Final = 5.0
 """Seconds to send a message that has no answer, and for a stream to end after its answer."""
 _SIDE_AT_ONCE: Final = 16
@@ -41,13 +40,28 @@ _USABLE_SESSION: Final = re.compile(r"[\x21-\x7e]{1,1024}")
 _USABLE_VERSION: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _AGAIN_SECONDS: Final = 1.0
 _AGAIN_SECONDS_MOST: Final = 60.0
-_DIRECT: Final = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+
+
+class Tokens(Protocol):
+    """The tokens of a login. The methods raise McpError; LoginRequired if the user has to log in again."""
+
+    async def token(self) -> str | None:
+        """A valid access token; None without a login."""
+        ...
+
+    async def renewed(self, refused: str) -> str | None:
+        """Another access token than one that the server has refused; None without a login."""
+        ...
 
 
 class HttpTransport:
     """Messages over one session at one URL. Background tasks run in `nursery`."""
 
-    def __init__(self, name: str, client: httpx.AsyncClient, url: str, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, name: str, client: httpx.AsyncClient, url: str, nursery: trio.Nursery, tokens: Tokens | None = None
+    ) -> None:
+        self._name = name
+        self._tokens = tokens
         self.pid: int | None = None
         self._log = ServerLog(name)
         self._side = 0
@@ -68,6 +82,27 @@ class HttpTransport:
 
     async def _deliver(self, message: Json) -> httpx.Response:
         """POST a message; returns the response. Raises McpError unless its status is a success."""
+        used = None if self._tokens is None else self._authorize(await self._tokens.token())
+        response = await self._post_to(message)
+        if response.status_code == 401 and self._tokens is not None:
+            renewed = None if used is None else await self._tokens.renewed(used)
+            if renewed is None or renewed == used:
+                await HttpBody(response, self._log).__aexit__()
+                raise LoginRequired(self._name, again=used is not None)
+            await HttpBody(response, self._log).__aexit__()
+            self._authorize(renewed)
+            response = await self._post_to(message)
+        if not response.is_success:
+            await self._refused(response)
+        await self._keep_session(response)
+        return response
+
+    def _authorize(self, token: str | None) -> str | None:
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {token}"
+        return token
+
+    async def _post_to(self, message: Json) -> httpx.Response:
         import httpx
 
         try:
@@ -84,9 +119,6 @@ class HttpTransport:
             if "header value" in str(error):  # the value may be a key, so it is not quoted
                 raise McpError(f"HTTP request failed: {shown(self._url)}: a header has a value that cannot be sent") from None
             raise McpError(f"HTTP request failed: {shown(self._url)}: {str(error) or type(error).__name__}") from error
-        if not response.is_success:
-            await self._refused(response)
-        await self._keep_session(response)
         return response
 
     async def _refused(self, response: httpx.Response) -> NoReturn:
@@ -209,12 +241,17 @@ class HttpTransport:
 
 
 @asynccontextmanager
-async def open_http(name: str, url: str, headers: Mapping[str, str]) -> AsyncGenerator[HttpTransport]:
-    """Open a session with the server at `url`; `name` is its name in the log. `headers` are sent with each request."""
-    client = await trio.to_thread.run_sync(_client, headers)
+async def open_http(
+    name: str, url: str, headers: Mapping[str, str], tokens: Tokens | None = None
+) -> AsyncGenerator[HttpTransport]:
+    """Open a session with the server at `url`; `name` is its name in the log. `headers` are sent with each request.
+
+    `tokens` are those of a login, if the server may have one.
+    """
+    client = await trio.to_thread.run_sync(http_client, headers)
     try:
         async with trio.open_nursery() as nursery:
-            transport = HttpTransport(name, client, url, nursery)
+            transport = HttpTransport(name, client, url, nursery, tokens)
             try:
                 yield transport
             finally:
@@ -224,20 +261,6 @@ async def open_http(name: str, url: str, headers: Mapping[str, str]) -> AsyncGen
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
             await client.aclose()
-
-
-def _client(headers: Mapping[str, str]) -> httpx.AsyncClient:
-    """Runs in a worker thread: importing httpx and reading the certificates take 0.1 s each."""
-    import httpx
-
-    # The caller bounds the wait for an answer.
-    timeout = httpx.Timeout(None, connect=_CONNECT_SECONDS)
-    # Cookies are not kept: the protocol does not need them, and their number has no bound.
-    cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-    # Uncompressed data cannot grow. A compressed answer is not read.
-    own = {name: value for name, value in headers.items() if name.lower() != "accept-encoding"}
-    own["accept-encoding"] = "identity"
-    return httpx.AsyncClient(headers=own, timeout=timeout, cookies=cookies, mounts=dict.fromkeys(_DIRECT))
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

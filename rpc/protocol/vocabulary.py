@@ -17,9 +17,6 @@ REFUSED: Final[Mapping[str, Mapping[str, tuple[object, ...]]]] = {
     "GcpPatch": {"credentialFile": (), "location": (), "projectId": ()},
     "HooksListParams": {"threadId": ()},
     "ImageInput": {"fileId": ()},
-    "ListMcpServerStatusParams": {"environmentId": ()},
-    "McpResourceReadParams": {"connectorId": (), "environmentId": (), "target": ()},
-    "McpServerToolCallParams": {"environmentId": ()},
     "ThreadForkParams": {
         "attachToSource": (False,),
         "deferGoalContinuation": (False,),
@@ -57,15 +54,13 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "ImageInput": "detail",
         "InitializeCapabilities": "explicitGatewayOauth extensions mcpServerOpenaiFormElicitation requestAttestation "
         "requiredHumanApproval",
-        "ListMcpServerStatusParams": "threadId",
         "LocalImageInput": "detail",
-        "McpResourceReadParams": "_meta originCallId",
+        "McpResourceReadTarget": "connectorId linkId",
         "McpServerEventStreamStartParams": "subscriptionId",
         "McpServerEventStreamStopParams": "subscriptionId",
         "PluginInstallParams": "installAttemptId",
         "PluginListParams": "forceRefetch",
         "PluginReconcileParams": "reason",
-        "McpServerOauthLoginParams": "clientRegistration environmentId scopes threadId timeoutSecs",
         "RemoteControlPairingStartParams": "manualCode",
         "SendAddCreditsNudgeEmailParams": "creditType",
         "ThreadForkParams": "persistExtendedHistory",
@@ -90,6 +85,6 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
     }.items()
 }
 """Harmless members. All threads of a home belong to its one account, no thread is attached to another, and there is no
-catalogue of plugins but those of marketplaces. Logins of ChatGPT and of MCP servers are refused, so their members do not
-matter. So are the methods of `actors/clients/methods/elsewhere.py`.
+catalogue of plugins but those of marketplaces. Logins of ChatGPT are refused, so their members do not matter. So are the
+methods of `actors/clients/methods/elsewhere.py`.
 """

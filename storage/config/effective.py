@@ -300,6 +300,22 @@ class Config:
         return self.raw.get("on_unsubscribe") or "finish"
 
     @property
+    def mcp_oauth_callback(self) -> tuple[int, str | None]:
+        """The port of the callback of logins to MCP servers (0: any), and the URL that leads to it, if it is set."""
+        return self.raw.get("mcp_oauth_callback_port") or 0, self.raw.get("mcp_oauth_callback_url")
+
+    @property
+    def mcp_oauth_credentials_store(self) -> Literal["auto", "file", "keyring"]:
+        """Where the tokens of such logins are stored."""
+        return self.raw.get("mcp_oauth_credentials_store") or "auto"
+
+    @property
+    def mcp_optional_startup_grace(self) -> float | None:
+        """Seconds that a turn waits for MCP servers that are not required; None waits until each has started or failed."""
+        value = self.raw.get("mcp_optional_startup_grace_ms")
+        return None if value is None else max(int(value), 0) / 1000
+
+    @property
     def durability(self) -> Literal["turn", "item", "os"]:
         """When to fsync: after each turn, after each item, or never."""
         return self.raw.get("durability") or "turn"

@@ -139,6 +139,14 @@ class _File:
 class _State:
     enabled: bool | None = None
     trusted_hash: str | None = field(default=None, metadata={"wire": "trusted_hash"})
+    trusted_content_hash: str | None = field(default=None, metadata={"wire": "trusted_content_hash"})
+    """The hash of a plugin's content, if it is not the second part of `trusted_hash`."""
+
+    @property
+    def approved(self) -> str | None:
+        """The hash of a plugin's hook, with that of its plugin."""
+        content = self.trusted_content_hash
+        return self.trusted_hash if content is None else f"{self.trusted_hash}/{content}"
 
 
 def hook_config(config: Config) -> HookConfig:
@@ -313,7 +321,7 @@ def _approved(
     state = _State() if state is None else state
     found = f"{handler.hash}/{folder.digest}"
     trust: HookTrustStatus = "trusted"
-    if state.trusted_hash != found:
+    if state.approved != found:
         trust = "untrusted" if state.trusted_hash is None else "modified"
     enabled = state.enabled is not False
     if enabled and trust != "trusted":

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias, cast
 from attrs import define, field
 
 from spindle.storage.config.mcp_servers import KEYS as MCP_KEYS
+from spindle.storage.config.mcp_servers import OAUTH_KEYS
 
 
 class Standing(Enum):
@@ -49,6 +50,7 @@ tools.web_search.location.timezone
 tools.experimental_request_user_input.enabled tools.update_plan.enabled
 agents.enabled agents.max_threads agents.max_depth agents.*.description agents.*.config_file agents.*.nickname_candidates
 plugins marketplaces features.plugins
+mcp_oauth_credentials_store mcp_oauth_callback_port mcp_oauth_callback_url mcp_optional_startup_grace_ms
 skills.config skills.include_instructions skills.bundled.enabled hooks notify
 mcp_servers.*.tools.*.approval_mode
 project_doc_max_bytes project_doc_fallback_filenames project_root_markers projects profile profiles
@@ -116,8 +118,7 @@ features.external_migration features.js_repl features.js_repl_tools_only feature
 _UNSERVED: Final = """
 otel.exporter otel.trace_exporter.otlp-grpc otel.metrics_exporter.otlp-grpc otel.log_sse_deltas
 otel.log_guardian_assessments otel.headers_helper otel.headers_helper_refresh_interval_ms otel.tracestate
-auto_review commit_attribution chatgpt_base_url zsh_path mcp_oauth_credentials_store mcp_oauth_callback_port
-mcp_oauth_callback_url mcp_optional_startup_grace_ms mcp_enterprise_managed_auth model_auto_compact_token_limit_scope
+auto_review commit_attribution chatgpt_base_url zsh_path mcp_enterprise_managed_auth model_auto_compact_token_limit_scope
 model_post_turn_compact_threshold_percent realtime responses responses_api_metadata orchestrator cloud code_mode
 rollout_trace debug experimental_instructions_file experimental_thread_store experimental_thread_store_endpoint
 experimental_thread_config_endpoint experimental_use_freeform_apply_patch experimental_realtime_ws_base_url
@@ -131,7 +132,7 @@ permissions.*.network.dangerously_allow_all_unix_sockets permissions.*.network.d
 permissions.*.network.enable_socks5 permissions.*.network.enable_socks5_udp permissions.*.network.proxy_url
 permissions.*.network.socks_url permissions.*.network.transparent_tcp
 model_providers.*.model_catalog_url model_providers.*.supports_standalone_web_search model_providers.*.capabilities
-mcp_servers.*.auth mcp_servers.*.oauth mcp_servers.*.environment_id mcp_servers.*.http_headers_helper
+mcp_servers.*.auth mcp_servers.*.environment_id mcp_servers.*.http_headers_helper
 mcp_servers.*.startup_readiness mcp_servers.*.omit_tools_from mcp_servers.*.experimental_environment
 mcp_servers.*.tools.*.output_token_limit
 features.agent_message_board features.agent_message_board_mcp features.app_server_websocket_compression
@@ -187,6 +188,7 @@ SCOPED: Final = ("model_providers", "permissions")
 KEYS: Final[Mapping[str, Standing]] = {
     **dict.fromkeys(_SERVED.split(), Standing.SERVED),
     **dict.fromkeys((f"mcp_servers.*.{key}" for key in MCP_KEYS), Standing.SERVED),
+    **dict.fromkeys((f"mcp_servers.*.oauth.{key}" for key in OAUTH_KEYS), Standing.SERVED),
     **dict.fromkeys(_REFUSED.split(), Standing.REFUSED),
     **dict.fromkeys(_OWN.split(), Standing.OWN),
     **dict.fromkeys(_UNSERVED.split(), Standing.UNSERVED),

@@ -23,13 +23,14 @@ STARTUP_SECONDS: Final = 30.0
 TOOL_SECONDS: Final = 120.0
 _MODES: Final = ("auto", "prompt", "approve")
 _STDIO: Final = ("args", "env", "env_vars", "cwd")
-_HTTP: Final = ("url", "bearer_token_env_var", "http_headers", "env_http_headers", "oauth_resource")
+_HTTP: Final = ("url", "bearer_token_env_var", "http_headers", "env_http_headers", "oauth_resource", "oauth")
 _WORDS: Final[Mapping[type, str]] = {
     str: "a string",
     bool: "a boolean",
     dict: "a map",
     list: "a sequence",
     float: "f64",
+    int: "u16",
 }
 
 KEYS: Final[Mapping[str, type]] = {
@@ -53,8 +54,15 @@ KEYS: Final[Mapping[str, type]] = {
     "default_tools_approval_mode": str,
     "tools": dict,
     "scopes": list,
+    "oauth": dict,
     "supports_parallel_tool_calls": bool,
     "shared": bool,
+}
+OAUTH_KEYS: Final[Mapping[str, type]] = {
+    "client_id": str,
+    "callback_port": int,
+    "callback_url": str,
+    "authorization_server_issuer": str,
 }
 _OF_STRINGS: Final = ("args", "enabled_tools", "disabled_tools", "scopes", "env", "http_headers", "env_http_headers")
 
@@ -86,6 +94,12 @@ class McpServerConfig:
     tool_approval_modes: Mapping[str, ApprovalMode] = field(factory=dict[str, ApprovalMode])
     parallel: bool = False
     """Whether its tools may be called concurrently."""
+    scopes: Sequence[str] | None = None
+    """What a login asks for; None for what the server suggests."""
+    oauth_resource: str | None = None
+    """The name of the server in requests for tokens."""
+    oauth: Mapping[str, Any] = field(factory=dict[str, Any])
+    """More for a login: the client that is used in place of a registered one, the callback, the only issuer (`OAUTH_KEYS`)."""
     shared: bool = False
     """Whether one process serves all threads of a runtime with the same configuration of it."""
     plugin_id: str | None = None
@@ -94,6 +108,15 @@ class McpServerConfig:
     """The plugin's name for people and the model."""
     pinned: Pinned | None = None
     """For a project's server: the approved program and files, compared when the server starts."""
+
+    @property
+    def environment_id(self) -> str | None:
+        """The environment that the server belongs to, as clients see it: that of plugins, or none."""
+        return None if self.plugin_id is None else "local"
+
+    def is_in(self, environment_id: str | None) -> bool:
+        """Whether a client that names this environment means this server; None leaves it open."""
+        return environment_id is None or environment_id == self.environment_id
 
     def offers(self, tool: str) -> bool:
         """Whether the allow and deny lists allow `tool`."""
@@ -110,16 +133,20 @@ def mcp_servers(config: Mapping[str, Any]) -> dict[str, McpServerConfig]:
     return {name: _server(name, tables[name]) for name in sorted(tables)}
 
 
-def approve_tool(file: Path, server: str, tool: str) -> None:
-    """Record in the config.toml of the server that `tool` is called without approval from now on. Blocking.
+def approve_tool(file: Path, server: str, tool: str, plugin_id: str | None = None) -> None:
+    """Record in the config.toml of the server, or of its plugin, that `tool` is called without approval from now on.
 
-    Raises ConfigError if `file` does not configure the server, as an incomplete table would invalidate the file;
+    Blocking. Raises ConfigError if `file` does not configure the server, as an incomplete table would invalidate the file;
     OSError.
     """
 
     def change(document: Any) -> None:
-        servers: Any = document.get("mcp_servers") or {}
-        table: Any = servers.get(server)
+        above: Any = document if plugin_id is None else (document.get("plugins") or {}).get(plugin_id)
+        if above is None:
+            raise ConfigError(f"plugin `{plugin_id}` is not configured here", file)
+        table: Any = above.get("mcp_servers", {}).get(server)
+        if table is None and plugin_id is not None:
+            table = above.setdefault("mcp_servers", {}).setdefault(server, {})
         if table is None:
             raise ConfigError(f"MCP server `{server}` is not configured here", file)
         table.setdefault("tools", {}).setdefault(tool, {})["approval_mode"] = "approve"
@@ -148,6 +175,9 @@ def _table_faults(table: Mapping[str, object], at: tuple[str, ...]) -> Iterator[
         for member, value in _members(table.get(key)):
             if not isinstance(value, str):
                 yield (*at, key, member) if isinstance(table[key], dict) else (*at, key), _wrong(value, str)
+    for key, value in mapping(table.get("oauth")).items():
+        if key in OAUTH_KEYS and (not isinstance(value, OAUTH_KEYS[key]) or isinstance(value, bool)):
+            yield (*at, "oauth", key), _wrong(value, OAUTH_KEYS[key])
     for _, value in _members(table.get("env_vars")):
         if not isinstance(value, str) and not isinstance(mapping(value).get("name"), str):
             yield (*at, "env_vars"), "expected names of variables, or tables with a `name`"
@@ -221,6 +251,9 @@ def _server(name: str, table: Mapping[str, Any]) -> McpServerConfig:
             if settings.get("approval_mode") is not None
         },
         parallel=bool(table.get("supports_parallel_tool_calls")),
+        scopes=None if table.get("scopes") is None else tuple(table["scopes"]),
+        oauth_resource=table.get("oauth_resource"),
+        oauth=mapping(table.get("oauth")),
         shared=bool(table.get("shared")),
     )
 

@@ -85,6 +85,7 @@ http_headers = { X = "1" }
 env_http_headers = { Y = "VAR" }
 scopes = ["a"]
 oauth_resource = "r"
+oauth = { client_id = "c" }
 startup_timeout_ms = 500
 """
     assert load(home, text).mcp_servers()["web"] == McpServerConfig(
@@ -93,6 +94,9 @@ startup_timeout_ms = 500
         bearer_token_env_var="TOKEN",
         http_headers={"X": "1"},
         env_http_headers={"Y": "VAR"},
+        scopes=("a",),
+        oauth_resource="r",
+        oauth={"client_id": "c"},
         startup_timeout=0.5,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -10,7 +12,7 @@ from spindle.actors.clients.identity import thread_id
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.messages import ReloadServers, ToThread
 from spindle.actors.thread.messages import AskServers
-from spindle.rpc.protocol.errors import internal_error, invalid_request
+from spindle.rpc.protocol.errors import internal_error
 from spindle.rpc.protocol.mcp import (
     ListMcpServerStatusParams,
     McpResourceReadParams,
@@ -24,22 +26,32 @@ if TYPE_CHECKING:
     from spindle.actors.clients.caller import Caller
     from spindle.actors.services.services import Services
     from spindle.actors.tools.mcp.servers import McpServers
+    from spindle.actors.tools.mcp.status import Authenticated
 
 
 def list_status(caller: Caller, params: ListMcpServerStatusParams, reply: Reply[Any]) -> None:
-    """mcpServerStatus/list"""
-    from spindle.actors.tools.mcp.opening import client_info
-    from spindle.actors.tools.mcp.status import list_status
-
+    """mcpServerStatus/list, of a thread's servers or of those that are started for it"""
     services = caller.backend.services
 
-    async def work() -> object:
-        config = await _config(services)
+    async def alone() -> object:
+        from spindle.actors.tools.mcp.opening import client_info
+        from spindle.actors.tools.mcp.status import list_status
+
+        configs = (await _config(services)).mcp_servers()
         return await list_status(
-            config.mcp_servers(), params, services.server_opening, client_info(services.version)
+            configs, params, services.server_opening, client_info(services.version), _authenticated(services)
         )
 
-    caller.later(reply, work)
+    async def by_thread(servers: McpServers) -> object:
+        from spindle.actors.tools.mcp.status import list_status_of_thread
+
+        return await list_status_of_thread(servers, params, _authenticated(services))
+
+    if params.thread_id is None:
+        caller.later(reply, alone)
+    else:
+        id = thread_id(params.thread_id)
+        caller.backend.registry.route(ToThread(id, AskServers(reply=reply, work=by_thread)))
 
 
 def call_tool(caller: Caller, params: McpServerToolCallParams, reply: Reply[Any]) -> None:
@@ -56,10 +68,12 @@ def call_tool(caller: Caller, params: McpServerToolCallParams, reply: Reply[Any]
 
 def read_resource(caller: Caller, params: McpResourceReadParams, reply: Reply[Any]) -> None:
     """mcpServer/resource/read, by a thread's server or by one that is started for it"""
-    from spindle.actors.tools.mcp.status import read_resource_of_thread, read_resource_without_thread
+    from spindle.actors.tools.mcp.status import read_resource_of_thread, read_resource_without_thread, resource_meta
+
+    resource_meta(params)  # refuses what is wrong in any case
 
     async def by_thread(servers: McpServers) -> object:
-        return await read_resource_of_thread(servers, params.server, params.uri)
+        return await read_resource_of_thread(servers, params)
 
     async def alone() -> object:
         from spindle.actors.tools.mcp.opening import client_info
@@ -67,7 +81,7 @@ def read_resource(caller: Caller, params: McpResourceReadParams, reply: Reply[An
         services = caller.backend.services
         configs = (await _config(services)).mcp_servers()
         opening, info = services.server_opening, client_info(services.version)
-        return await read_resource_without_thread(configs, params.server, params.uri, opening, info)
+        return await read_resource_without_thread(configs, params, opening, info)
 
     if params.thread_id is None:
         caller.later(reply, alone)
@@ -88,19 +102,17 @@ def reload(caller: Caller, params: object, reply: Reply[Any]) -> None:
 
 
 def log_in(caller: Caller, params: McpServerOauthLoginParams, reply: Reply[Any]) -> None:
-    """mcpServer/oauth/login: there is no OAuth here, and this says so."""
+    """mcpServer/oauth/login: the answer is the page for the user's browser; a notification says how it ended"""
+    from spindle.actors.clients.mcp_logins import McpLogins
 
-    async def work() -> object:
-        server = (await _config(caller.backend.services)).mcp_servers().get(params.name)
-        if server is None:
-            raise invalid_request(f"No MCP server named '{params.name}' found.")
-        if server.url is None:
-            raise invalid_request("OAuth login is only supported for streamable HTTP servers.")
-        raise internal_error(
-            f"failed to login to MCP server '{params.name}': OAuth is not supported; give it a token by `bearer_token_env_var`"
-        )
+    id = None if params.thread_id is None else thread_id(params.thread_id)
+    caller.own(McpLogins).start(params, id, partial(_config, caller.backend.services), reply)
 
-    caller.later(reply, work)
+
+def _authenticated(services: Services) -> Authenticated:
+    from spindle.actors.tools.mcp.authorization import authenticated
+
+    return partial(authenticated, services.mcp_tokens, os.environ)
 
 
 async def _config(services: Services) -> Config:

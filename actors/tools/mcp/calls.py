@@ -105,7 +105,7 @@ async def _refusal(servers: McpServers, tool: ServerTool, arguments: object, hos
     if decided.persist is not None:
         servers.allowed.add((name, tool.name))
     if decided.persist == "always":
-        await host.allow_always(name, tool.name)
+        await host.allow_always(tool.server.config, tool.name)
     return decided.refusal
 
 

@@ -13,6 +13,7 @@ from spindle.rpc.protocol.mcp import (
     McpUrlElicitationParams,
 )
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
+from spindle.storage.config import McpServerConfig
 from spindle.storage.rollout.records import Entry
 
 if TYPE_CHECKING:
@@ -72,5 +73,5 @@ class CallHost(Notifier, Protocol):
     def report(self, result: Json) -> None:
         """Run PostToolUse hooks with the result."""
 
-    async def allow_always(self, server: str, tool: str) -> None:
+    async def allow_always(self, server: McpServerConfig, tool: str) -> None:
         """Allow `tool` of `server` in the user's configuration."""

@@ -16,6 +16,7 @@ from spindle.storage.config import McpServerConfig
 
 if TYPE_CHECKING:
     from spindle.actors.tools.commands.process import Warden
+    from spindle.storage.mcp_tokens import McpTokenStore
 
 
 def client_info(version: str) -> Json:
@@ -34,6 +35,8 @@ class ServerOpener:
     home: str
     environ: Mapping[str, str]
     warden: Warden
+    tokens: McpTokenStore | None = None
+    """The tokens of logins to servers over HTTP."""
 
     @asynccontextmanager
     async def __call__(self, config: McpServerConfig) -> AsyncGenerator[McpTransport]:
@@ -51,7 +54,13 @@ class ServerOpener:
         if config.url is not None and config.command is None:
             from spindle.rpc.mcp.streamable_http import open_http
 
-            return open_http(config.name, config.url, http_headers(config, self.environ))
+            tokens = None
+            if self.tokens is not None:
+                from spindle.actors.tools.mcp.authorization import Authorization, uses_oauth
+
+                if uses_oauth(config, self.environ):
+                    tokens = Authorization(config.name, config.url, self.tokens)
+            return open_http(config.name, config.url, http_headers(config, self.environ), tokens)
         from spindle.actors.tools.mcp.server_process import open_stdio
 
         return open_stdio(config, self.home, self.environ, self.warden)

@@ -102,10 +102,11 @@ async def list_resource_templates(servers: Sequence[Server]) -> dict[str, list[J
     return await _list_all(servers, "resources/templates/list", "resourceTemplates")
 
 
-async def read_resource(server: Server, uri: str) -> Sequence[Json]:
-    """The contents of a resource. Raises McpError."""
+async def read_resource(server: Server, uri: str, meta: Json | None = None) -> Sequence[Json]:
+    """The contents of a resource; `meta` is `_meta` of the request. Raises McpError."""
+    params: Json = {"uri": uri} if not meta else {"_meta": meta, "uri": uri}
     try:
-        result = await server.request("resources/read", {"uri": uri}, timeout=server.config.tool_timeout)
+        result = await server.request("resources/read", params, timeout=server.config.tool_timeout)
     except McpError as error:
         raise McpError(f"resources/read failed for `{server.config.name}` ({uri}): {error}") from error
     return objects(result.get("contents"))

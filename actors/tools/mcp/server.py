@@ -8,14 +8,22 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import trio
 
 from spindle.actors.tools.mcp.schemas import Schema, input_schema
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.lenient import mapping, objects, text
-from spindle.rpc.mcp.mcp_errors import BadAnswer, McpError, ServerError, StartupFailed, TooMuch, TransportClosed
+from spindle.rpc.mcp.mcp_errors import (
+    BadAnswer,
+    LoginRequired,
+    McpError,
+    ServerError,
+    StartupFailed,
+    TooMuch,
+    TransportClosed,
+)
 from spindle.rpc.mcp.payload import Json, as_json, as_text
 from spindle.rpc.mcp.server_log import ServerLog
 from spindle.rpc.mcp.session import McpSession, Progress
@@ -62,11 +70,18 @@ class Server:
         """The error for clients, a sentence."""
         self.reason: str | None = None
         """Its last part, without the name of the server."""
+        self.login: Literal["first", "again"] | None = None
+        """Which login it failed to start without."""
         self.started = trio.Event()
         self.tools: Sequence[Json] = ()
         self.schemas: Mapping[str, Schema] = {}
         """The reduced input schemas by tool name."""
         self.instructions: str | None = None
+        self.info: Json = {}
+        self.capabilities: object = None
+        """What the server said of itself when it started."""
+        self.tool_list_meta: object = None
+        """`_meta` of the first page of its tools."""
         self.revision = 0
         self.pid: int | None = None
         """Its process, while it is a child that runs."""
@@ -148,6 +163,8 @@ class Server:
         deadline = trio.current_time() + self.config.tool_timeout
         for _ in range(_PAGES):
             result = await self.request(method, params, timeout=max(deadline - trio.current_time(), 0))
+            if method == "tools/list" and not params:
+                self.tool_list_meta = result.get("_meta")
             room -= await apart(weigh(result, LARGE), None, weigh, result, room)
             found += objects(result.get(key))
             if len(found) > most:
@@ -208,6 +225,7 @@ class Server:
         with trio.CancelScope(deadline=deadline) as scope:
             try:
                 answer = await session.initialize(self._client_info)
+                self.info, self.capabilities = mapping(answer.get("serverInfo")), answer.get("capabilities")
                 instructions = answer.get("instructions")
                 self.instructions = instructions[:_INSTRUCTIONS] if isinstance(instructions, str) else None
                 if "tools" in mapping(answer.get("capabilities")):
@@ -222,6 +240,9 @@ class Server:
             except ServerError as error:
                 message = str(error).removeprefix("Mcp error: ")
                 self._fail(f"handshaking with MCP server failed: JSON-RPC error: {message}")
+            except LoginRequired as error:
+                self.login = "again" if error.again else "first"
+                self._fail(str(error), error.sentence)
             except McpError as error:
                 self._fail(f"handshaking with MCP server failed: {error}")
         if scope.cancelled_caught:

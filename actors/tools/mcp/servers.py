@@ -21,6 +21,7 @@ from spindle.rpc.mcp.mcp_errors import McpError
 from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.mcp import (
     McpFormElicitationParams,
+    McpServerStartupState,
     McpServerStatusUpdatedNotification,
     McpUrlElicitationParams,
 )
@@ -30,8 +31,13 @@ from spindle.storage.config import McpServerConfig
 class UnknownServer(McpError):
     """No server with that name is running."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"unknown MCP server '{name}'")
+    def __init__(self, name: str, environment_id: str | None = None) -> None:
+        super().__init__(f"unknown MCP server '{in_environment(name, environment_id)}'")
+
+
+def in_environment(name: str, environment_id: str | None) -> str:
+    """A server's name in errors, for a client that names an environment."""
+    return name if environment_id is None else f"{name} (environment {environment_id})"
 
 
 @define(eq=False)
@@ -102,6 +108,8 @@ class McpServers:
         parents: Callable[[], McpServers | None] = lambda: None,
     ) -> None:
         self.allowed: set[tuple[str, str]] = set()
+        self.configured: Mapping[str, McpServerConfig] = {}
+        """The servers of the latest configuration, with disabled ones."""
         self._tasks = tasks
         self._host = host
         self._open = open_transport
@@ -116,6 +124,7 @@ class McpServers:
 
         Call it when the thread starts, and before the first turn after a reload. Returns at once.
         """
+        self.configured = configs
         wanted = {name: config for name, config in configs.items() if config.enabled}
         for name, used in list(self._used.items()):
             if wanted.get(name) != used.server.config or not used.server.alive:
@@ -140,10 +149,16 @@ class McpServers:
                 used.scope.cancel()
                 self._start(name, used.server.config)
 
-    async def settled(self) -> None:
-        """Wait until no server is starting; each has its own deadline."""
-        for used in list(self._used.values()):
-            await used.announced.wait()
+    async def settled(self, grace: float | None = None) -> None:
+        """Wait until no server is starting; each has its own deadline. `grace` bounds the wait for those that are optional."""
+        starting = list(self._used.values())
+        for used in starting:
+            if used.server.config.required or grace is None:
+                await used.announced.wait()
+        if grace is not None:
+            with trio.move_on_after(grace):
+                for used in starting:
+                    await used.announced.wait()
 
     def failed_required(self) -> str | None:
         """The error for required servers that failed; None if none did."""
@@ -158,12 +173,17 @@ class McpServers:
         """All servers that were started, sorted by name, also failed ones."""
         return [used.server for _, used in sorted(self._used.items())]
 
-    def get(self, name: str) -> Server:
+    def get(self, name: str, environment_id: str | None = None) -> Server:
         """The server `name`. Raises UnknownServer, also if it failed to start."""
         used = self._used.get(name)
-        if used is None or used.server.state not in ("starting", "ready"):
-            raise UnknownServer(name)
+        if used is None or used.server.state not in ("starting", "ready") or not used.server.config.is_in(environment_id):
+            raise UnknownServer(name, environment_id)
         return used.server
+
+    def find(self, name: str) -> Server | None:
+        """The server that was started under this name, in whatever state; None if there is none."""
+        used = self._used.get(name)
+        return None if used is None else used.server
 
     def offer(self) -> Offer:
         """The current offer to the model."""
@@ -233,7 +253,7 @@ class McpServers:
 
     async def _run(self, used: _Used, is_shared: bool) -> None:
         server = used.server
-        self._host.emit(McpServerStatusUpdatedNotification(server.config.name, "starting"))
+        self._notify(server, "starting")
         try:
             with used.scope:
                 async with trio.open_nursery() as nursery:
@@ -255,5 +275,14 @@ class McpServers:
             self._notify(server)
         used.announced.set()
 
-    def _notify(self, server: Server) -> None:
-        self._host.emit(McpServerStatusUpdatedNotification(server.config.name, server.state, server.error))
+    def _notify(self, server: Server, state: McpServerStartupState | None = None) -> None:
+        self._host.emit(
+            McpServerStatusUpdatedNotification(
+                server.config.name,
+                state or server.state,
+                None if state else server.error,
+                thread_id=self._host.thread_id,
+                environment_id=server.config.environment_id,
+                failure_reason="reauthenticationRequired" if server.login == "again" and not state else None,
+            )
+        )

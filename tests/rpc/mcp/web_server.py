@@ -18,6 +18,7 @@ class Request:
     target: str
     headers: dict[str, str]
     json: Any
+    body: bytes = b""
 
 
 @attrs.define
@@ -104,7 +105,7 @@ class WebServer:
             else:
                 return False
         headers = {name.decode(): value.decode() for name, value in head.headers}
-        request = Request(head.method.decode(), head.target.decode(), headers, orjson.loads(body) if body else None)
+        request = Request(head.method.decode(), head.target.decode(), headers, _json(body), body)
         self.requests.append(request)
         answer = self.answer(request)
         sent = {
@@ -129,6 +130,13 @@ class WebServer:
 
     def sent(self, method):
         return [request for request in self.requests if request.json and request.json.get("method") == method]
+
+
+def _json(body):
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def result(text):

@@ -102,7 +102,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("thread/fork", {"threadId": "x", "attachToSource": True}, "thread/fork.attachToSource"),
     ("thread/start", {"selectedCapabilityRoots": [{}]}, "thread/start.selectedCapabilityRoots"),
     ("hooks/list", {"threadId": "x"}, "hooks/list.threadId"),
-    ("mcpServer/tool/call", {"environmentId": "x"}, "mcpServer/tool/call.environmentId"),
+    ("thread/settings/update", {"disabledPluginIds": ["x"]}, "thread/settings/update.disabledPluginIds"),
     (
         "turn/start",
         {"threadId": "x", "input": [{"type": "text", "text": "a"}, {"type": "image", "fileId": "x"}]},

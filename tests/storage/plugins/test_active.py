@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from spindle.storage.config import Config, ConfigLoader
+from spindle.storage.config import Config, ConfigError, ConfigLoader
 from spindle.storage.config.hooks import HookHandler, hook_config
+from spindle.storage.config.mcp_servers import approve_tool
 from spindle.storage.home import Home
 from spindle.storage.plugins.cache import PluginCache
 from spindle.storage.plugins.plugin_ids import PluginId
@@ -93,11 +94,25 @@ def test_the_users_own_server_has_precedence_and_a_policy_limits_the_plugins(loa
     assert any("disabled_tools" in warning for warning in hook_config(broken).warnings)
 
 
+def test_an_approval_of_a_tool_is_kept_with_its_plugin(home: Home, load: Callable[..., Config]) -> None:
+    load()
+    approve_tool(home.config_file, "alpha-server", "write", "alpha@mk")
+    server = load(home.config_file.read_text()).mcp_servers()["alpha-server"]
+    assert (server.approval_mode("write"), server.approval_mode("other")) == ("approve", "auto")
+    with pytest.raises(ConfigError, match="plugin `beta@mk` is not configured here"):
+        approve_tool(home.config_file, "alpha-server", "write", "beta@mk")
+
+
 def test_a_hook_runs_only_with_the_approved_content(home: Home, load: Callable[..., Config]) -> None:
     [hook] = hooks(load())
     approved = f'{ON}[hooks.state."{hook.key}"]\ntrusted_hash = "{hook.hash}"\n'
     [hook] = hooks(load(approved))
     assert (hook.trust, hook.runs) == ("trusted", True)
+    own, content = hook.hash.split("/")
+    apart = f'{ON}[hooks.state."{hook.key}"]\ntrusted_hash = "{own}"\n'
+    assert hooks(load(apart))[0].trust == "modified"
+    assert hooks(load(f'{apart}trusted_content_hash = "{content}"\n'))[0].trust == "trusted"
+    assert hooks(load(f'{apart}trusted_content_hash = "{content}0"\n'))[0].trust == "modified"
     assert hook.pinned is not None
     assert hook.pinned.changed() is None
     (home.path / "plugins/cache/mk/alpha/1.2.3/skills/doit/script.sh").write_text("other")

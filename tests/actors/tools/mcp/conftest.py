@@ -90,7 +90,7 @@ class Host:
         self.reports.append(result)
 
     async def allow_always(self, server, tool):
-        self.always.append((server, tool))
+        self.always.append((server.name, tool))
 
     def statuses(self):
         return [(e.name, e.status) for e in self.emitted if e.METHOD == "mcpServer/startupStatus/updated"]

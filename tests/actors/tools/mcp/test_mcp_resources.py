@@ -16,7 +16,7 @@ from spindle.actors.tools.mcp.status import (
 )
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, INVALID_REQUEST, RpcError
-from spindle.rpc.protocol.mcp import ListMcpServerStatusParams, McpServerToolCallParams
+from spindle.rpc.protocol.mcp import ListMcpServerStatusParams, McpResourceReadParams, McpServerToolCallParams
 from spindle.storage.config import McpServerConfig
 
 INFO = {"name": "spindle", "version": "1"}
@@ -102,12 +102,29 @@ def page(**params):
     return ListMcpServerStatusParams(**params)
 
 
+def resource(server, uri="mem://a", **params):
+    return McpResourceReadParams(server=server, uri=uri, **params)
+
+
+async def nothing(config, server):
+    return "unsupported"
+
+
 async def test_the_status_of_servers_without_a_thread(opening, tiny):
-    listed = await list_status({"tiny": tiny(disabled_tools=("write",))}, page(), opening, INFO)
+    listed = await list_status({"tiny": tiny(disabled_tools=("write",))}, page(), opening, INFO, nothing)
     assert unstructure(listed) == {
         "data": [
             {
                 "name": "tiny",
+                "environmentId": None,
+                "runtimeStatus": None,
+                "pluginId": None,
+                "httpOrigin": None,
+                "serverInfo": {
+                    "name": "tiny", "title": None, "version": "1", "description": None, "icons": None, "websiteUrl": None,
+                },
+                "serverCapabilities": {"tools": {}, "resources": {}},
+                "toolListMeta": None,
                 "tools": {
                     "echo": {
                         "name": "echo",
@@ -116,6 +133,7 @@ async def test_the_status_of_servers_without_a_thread(opening, tiny):
                         "annotations": {"readOnlyHint": True},
                     }
                 },
+                "toolsError": None,
                 "resources": [{"uri": "mem://a", "name": "a"}],
                 "resourceTemplates": [{"uriTemplate": "mem://{x}", "name": "t"}],
                 "authStatus": "unsupported",
@@ -123,7 +141,7 @@ async def test_the_status_of_servers_without_a_thread(opening, tiny):
         ],
         "nextCursor": None,
     }
-    (less,) = (await list_status({"tiny": tiny()}, page(detail="toolsAndAuthOnly"), opening, INFO)).data
+    (less,) = (await list_status({"tiny": tiny()}, page(detail="toolsAndAuthOnly"), opening, INFO, nothing)).data
     assert (sorted(less.tools), less.resources, less.resource_templates) == (["echo", "write"], (), ())
 
 
@@ -131,13 +149,13 @@ async def test_status_comes_in_pages_by_name(opening, tiny):
     configs = {name: tiny(name=name, enabled=False) for name in ("cee", "aye", "bee")}
     seen, cursor = [], None
     while True:
-        listed = await list_status(configs, page(limit=2, cursor=cursor), opening, INFO)
+        listed = await list_status(configs, page(limit=2, cursor=cursor), opening, INFO, nothing)
         seen.append([status.name for status in listed.data])
         if (cursor := listed.next_cursor) is None:
             break
     assert seen == [["aye", "bee"], ["cee"]]
-    assert len((await list_status(configs, page(limit=0), opening, INFO)).data) == 1
-    assert (await list_status(configs, page(cursor="3"), opening, INFO)).data == []
+    assert len((await list_status(configs, page(limit=0), opening, INFO, nothing)).data) == 1
+    assert (await list_status(configs, page(cursor="3"), opening, INFO, nothing)).data == []
 
 
 @pytest.mark.parametrize(
@@ -152,13 +170,13 @@ async def test_status_comes_in_pages_by_name(opening, tiny):
 )
 async def test_invalid_cursors(opening, cursor, said):
     with pytest.raises(RpcError) as caught:
-        await list_status({}, page(cursor=cursor), opening, INFO)
+        await list_status({}, page(cursor=cursor), opening, INFO, nothing)
     assert (caught.value.code, caught.value.message) == (INVALID_REQUEST, said)
 
 
 async def test_a_failed_server_is_listed_with_empty_lists(opening, tiny):
     configs = {"dead": McpServerConfig(name="dead", command="/nonexistent"), "short": tiny("short", name="short")}
-    listed = await list_status(configs, page(), opening, INFO)
+    listed = await list_status(configs, page(), opening, INFO, nothing)
     assert [(status.name, status.tools, status.resources) for status in listed.data] == [
         ("dead", {}, ()),
         ("short", {}, ()),
@@ -167,13 +185,13 @@ async def test_a_failed_server_is_listed_with_empty_lists(opening, tiny):
 
 async def test_a_resource_with_and_without_a_thread(servers, opening, tiny):
     contents = [{"uri": "mem://a", "text": "body"}]
-    assert (await read_resource_of_thread(servers, "tiny", "mem://a")).contents == contents
-    alone = await read_resource_without_thread({"tiny": tiny()}, "tiny", "mem://a", opening, INFO)
+    assert (await read_resource_of_thread(servers, resource("tiny"))).contents == contents
+    alone = await read_resource_without_thread({"tiny": tiny()}, resource("tiny"), opening, INFO)
     assert alone.contents == contents
     for asking in (
-        read_resource_of_thread(servers, "nope", "u"),
-        read_resource_without_thread({}, "nope", "u", opening, INFO),
-        read_resource_without_thread({"nope": tiny(name="nope", enabled=False)}, "nope", "u", opening, INFO),
+        read_resource_of_thread(servers, resource("nope")),
+        read_resource_without_thread({}, resource("nope"), opening, INFO),
+        read_resource_without_thread({"nope": tiny(name="nope", enabled=False)}, resource("nope"), opening, INFO),
     ):
         with pytest.raises(RpcError) as caught:
             await asking
@@ -193,7 +211,7 @@ async def test_a_resource_with_and_without_a_thread(servers, opening, tiny):
 )
 async def test_a_resource_that_cannot_be_read(opening, tiny, habit, said):
     with pytest.raises(RpcError) as caught:
-        await read_resource_without_thread({"tiny": tiny(habit)}, "tiny", "mem://a", opening, INFO)
+        await read_resource_without_thread({"tiny": tiny(habit)}, resource("tiny"), opening, INFO)
     assert (caught.value.code, caught.value.message) == (INTERNAL_ERROR, said)
 
 
