@@ -16,7 +16,7 @@ from spindle.rpc.lenient import sequence, text, text_or_none
 from spindle.rpc.mcp.mcp_errors import McpError
 from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.converter import encode
-from spindle.rpc.protocol.errors import internal_error
+from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.mcp import (
     ListMcpServerStatusParams,
     ListMcpServerStatusResponse,
