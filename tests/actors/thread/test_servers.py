@@ -17,8 +17,8 @@ from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import AskServers
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.tools.interface import Call
-from spindle.rpc.protocol.errors import INTERNAL_ERROR, INVALID_REQUEST, RpcError
-from spindle.rpc.protocol.mcp import McpResourceReadParams, McpServerOauthLoginParams, McpServerToolCallParams
+from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError
+from spindle.rpc.protocol.mcp import McpResourceReadParams, McpServerToolCallParams
 
 TINY = Path(__file__).parents[1] / "tools" / "mcp" / "tiny_server.py"
 
@@ -306,22 +306,6 @@ async def test_a_request_to_servers_is_refused_when_the_thread_ends(opened):
         async with trio.open_nursery() as nursery, runtime.start_thread() as thread:
             nursery.start_soon(client, thread.id)
             await asked.wait()
-
-
-@pytest.mark.parametrize(
-    ("name", "code", "said"),
-    [
-        ("nobody", INVALID_REQUEST, "No MCP server named 'nobody' found."),
-        ("tiny", INVALID_REQUEST, "only supported for streamable HTTP"),
-        ("web", INTERNAL_ERROR, "OAuth is not supported"),
-    ],
-)
-async def test_a_login_by_oauth_is_refused(opened, configure, name, code, said):
-    configure(head='[mcp_servers.web]\nurl = "http://127.0.0.1:1/"\n', tiny="")
-    async with opened() as runtime:
-        error = await refused(runtime, "mcpServer/oauth/login", McpServerOauthLoginParams(name))
-        assert error.code == code
-        assert said in error.message
 
 
 async def test_threads_share_servers_that_are_shared(opened, configure, witness):

@@ -343,6 +343,12 @@ async def test_a_configured_client_and_callback_are_used(web, store, login):
     assert await until(ended) == "done"
 
 
+async def test_a_server_that_cannot_be_reached_is_named_without_its_keys(web, login):
+    url, ended = await login(url="http://user:secret@127.0.0.1:1/a?key=secret")
+    assert url is None
+    assert await until(ended) == "HTTP request failed: http://127.0.0.1:1/a?key=\u2026: ConnectError"
+
+
 async def test_only_the_configured_issuer_is_used(web, login):
     url, ended = await login(oauth={"authorization_server_issuer": "https://login.example.test"})
     assert url is None
