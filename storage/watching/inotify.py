@@ -13,7 +13,7 @@ import os
 import struct
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Final, TypeAlias
 
@@ -93,7 +93,7 @@ class Inotify:
                 self._lock.release()
 
     @contextmanager
-    def _at_work(self) -> Iterator[None]:
+    def _at_work(self) -> Generator[None, None, None]:
         with self._lock:
             try:
                 while self._dropped:

@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -30,7 +30,7 @@ _TO_ITSELF: Final = "fs/copy cannot copy a directory to itself or one of its des
 
 
 @contextmanager
-def answered() -> Iterator[None]:
+def answered() -> Generator[None, None, None]:
     """Errors of the system as errors of the protocol."""
     try:
         yield

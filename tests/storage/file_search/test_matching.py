@@ -26,6 +26,7 @@ def matches(query, *names, **more):
         ("src/main", "src/main.py", 209, [0, 1, 2, 3, 4, 5, 6, 7]),
         ("src/main", "src/deep/main_test.py", 202, [0, 1, 2, 3, 9, 10, 11, 12]),
         ("s m", "src/deep/main_test.py", 68, [0, 9]),
+        ("ab", "ab/ab", 59, [3, 4]),
         (".py", "src/main.py", 80, [8, 9, 10]),
         ("e", ".gitignore", 16, [9]),
         ("e", "src/éclair.txt", 34, [4]),
@@ -62,8 +63,8 @@ def test_the_best_come_first_and_equal_ones_by_path():
 
 
 def test_of_equal_matches_the_shortest_paths_are_kept():
-    names = ["a/longer", "a/long", "a/l", "a/longest"]
-    assert [path for path, _, _ in matches("a", *names, limit=2)] == ["a/l", "a/long"]
+    names = ["a/bbbb", "a/zz", "a/ccc", "a/aaaaa"]
+    assert [path for path, _, _ in matches("a", *names, limit=2)] == ["a/ccc", "a/zz"]
 
 
 def test_a_combining_mark_is_not_counted():
