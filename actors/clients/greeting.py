@@ -44,11 +44,13 @@ async def _greet(caller: Caller) -> None:
 
     def look() -> tuple[Config, Sequence[Note]]:
         from spindle.storage.config.hooks import hook_config
+        from spindle.storage.config.notes import untrusted
 
         config = loader.load(Path(caller.cwd))
         config.check()
         config.check_provider(config.model_provider)
-        return config, [*config.notes, *hook_config(config).notes]
+        notes = [*config.notes, *hook_config(config).notes]
+        return config, [*notes, note] if (note := untrusted(config.layers)) is not None else notes
 
     config = None
     try:

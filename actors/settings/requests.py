@@ -50,7 +50,7 @@ def settings_for(
         params.approval_policy
         or approval_from_rollout(recorded.get("approval_policy"))
         or approval_from_rollout(config.approval_policy)
-        or "on-request"
+        or config.default_approval_policy
     )
     if not isinstance(params.service_tier, Absent):  # null clears it
         values["service_tier"] = params.service_tier
@@ -97,7 +97,7 @@ def _sandbox(
         return split(profile)
     kept: Any = recorded.get("sandbox_policy")
     sandbox = None if kept is None else sandbox_from_rollout(kept)
-    return sandbox or sandbox_from_mode(config.sandbox_mode or "read-only", config), None
+    return sandbox or sandbox_from_mode(config.sandbox_mode or config.default_sandbox_mode, config), None
 
 
 def changed(

@@ -22,6 +22,7 @@ from spindle.actors.thread.messages import Attach, Detach, Hold, LeaveNow, Relea
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.turns.queue import TurnQueue
 from spindle.actors.thread.usage import token_usage
+from spindle.rpc.protocol.config import DeprecationNoticeNotification
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
 from spindle.rpc.protocol.threads import IdleStatus, ThreadResumeParams, ThreadStartedNotification
@@ -241,7 +242,9 @@ def _warn(thread: ThreadCore) -> None:
     warnings = [*thread.state.warnings, *hooks.warnings]
     for note in thread.state.notes:
         thread.emit(warning_of(note))
-    thread.state.warnings, thread.state.notes = (), ()
+    for deprecation in thread.state.deprecations:
+        thread.emit(DeprecationNoticeNotification(deprecation.summary, deprecation.details))
+    thread.state.warnings, thread.state.notes, thread.state.deprecations = (), (), ()
     thread.state.hooks = evolve(hooks, warnings=()) if hooks.warnings else hooks
     for warning in warnings:
         thread.emit(WarningNotification(thread.thread_id, warning))

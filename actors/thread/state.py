@@ -23,8 +23,9 @@ from spindle.rpc.protocol.settings import DynamicToolSpec
 from spindle.rpc.protocol.threads import GitInfo
 from spindle.storage.agents_md import Instructions, read_instructions
 from spindle.storage.config import Config
+from spindle.storage.config.deprecated import Deprecation, deprecations
 from spindle.storage.config.hooks import HookConfig, hook_config
-from spindle.storage.config.notes import Note, summary
+from spindle.storage.config.notes import Note, summary, untrusted
 from spindle.storage.outside import Readable
 from spindle.storage.rollout import records
 from spindle.storage.rollout.journal import JournalError
@@ -71,6 +72,8 @@ class OpenedThread:
     """Warnings about the settings, for the first subscriber."""
     notes: Sequence[Note] = ()
     """Settings without effect that clients were not notified of when they connected."""
+    deprecations: Sequence[Deprecation] = ()
+    """Deprecated settings, for the first subscriber."""
     begun: bool = False
     """Whether the SessionStart hooks have run."""
     new_developer_instructions: str | None = None
@@ -97,6 +100,7 @@ def open_state(
     unserved = () if asked == config.approvals_reviewer else reviewer_warnings(asked)  # that of the file has a note
     hooks = hook_config(config)
     notes = [*config.notes, *hooks.notes]
+    elsewhere = None if settings.cwd == services.cwd else untrusted(config.layers)
     return OpenedThread(
         settings=settings,
         config=config,
@@ -111,7 +115,11 @@ def open_state(
         cli_version=services.version,
         hooks=hooks,
         warnings=[*fallen, *unserved, *unread, *([summary(notes)] if notes else [])],
-        notes=[note for note in notes if note.path not in (services.home.config_file, services.config.system_file)],
+        notes=[
+            *(note for note in notes if note.path not in (services.home.config_file, services.config.system_file)),
+            *([elsewhere] if elsewhere is not None else []),
+        ],
+        deprecations=list(deprecations(config)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-from spindle.rpc.protocol.config import ConfigWarningNotification
+from spindle.rpc.protocol.config import ConfigWarningNotification, DeprecationNoticeNotification
 from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
 from spindle.rpc.protocol.hooks import HookCompletedNotification, HookStartedNotification
 from spindle.rpc.protocol.mcp import McpServerStatusUpdatedNotification
@@ -36,6 +36,7 @@ ThreadNotification: TypeAlias = (
     AgentMessageDeltaNotification
     | CommandExecutionOutputDeltaNotification
     | ConfigWarningNotification
+    | DeprecationNoticeNotification
     | ErrorNotification
     | FileChangeOutputDeltaNotification
     | FileChangePatchUpdatedNotification

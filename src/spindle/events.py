@@ -21,7 +21,7 @@ from spindle.actors.embedding.questions import (
     Question,
     UserQuestion,
 )
-from spindle.rpc.protocol.config import ConfigWarningNotification
+from spindle.rpc.protocol.config import ConfigWarningNotification, DeprecationNoticeNotification
 from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
 from spindle.rpc.protocol.hooks import HookCompletedNotification, HookStartedNotification
 from spindle.rpc.protocol.mcp import McpServerStatusUpdatedNotification
@@ -56,6 +56,7 @@ __all__ = [
     "CommandApproval",
     "CommandExecutionOutputDeltaNotification",
     "ConfigWarningNotification",
+    "DeprecationNoticeNotification",
     "DynamicToolCall",
     "Elicitation",
     "ErrorNotification",

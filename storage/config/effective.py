@@ -184,6 +184,16 @@ class Config:
         return self.raw.get("sandbox_mode")
 
     @property
+    def default_sandbox_mode(self) -> str:
+        """The sandbox mode where nothing asks for one: the user has decided about the project, or has not."""
+        return "read-only" if self.trust is None else "workspace-write"
+
+    @property
+    def default_approval_policy(self) -> str:
+        """The approval policy where nothing asks for one."""
+        return "untrusted" if self.trust == "untrusted" else "on-request"
+
+    @property
     def sandbox_workspace_write(self) -> WorkspaceWrite:
         table = self.table("sandbox_workspace_write")
         return WorkspaceWrite(

@@ -12,6 +12,7 @@ from spindle.rpc.lenient import mapping
 from spindle.storage.config.keys import SCOPED, Standing, judged, misspelt
 
 if TYPE_CHECKING:
+    from spindle.storage.config.layers import Layer
     from spindle.storage.config.project import LeftOut
 
 MOST: Final = 20
@@ -49,6 +50,15 @@ def notes(
     if len(found) > MOST:
         shown.append(Note(text="There are more settings that are ignored.", path=path))
     return tuple(shown)
+
+
+def untrusted(layers: Sequence[Layer]) -> Note | None:
+    """The `.codex` folders of a project that have no effect because the user does not trust it; None if there are none."""
+    folders = [layer for layer in layers if layer.disabled_reason is not None]
+    if not folders:
+        return None
+    listed = "\n".join(f"  {layer.source['dotCodexFolder']}: {layer.disabled_reason}" for layer in folders)
+    return Note(text=f"The settings and hooks in these folders have no effect; skills and AGENTS.md have:\n{listed}")
 
 
 def summary(notes: Sequence[Note]) -> str:

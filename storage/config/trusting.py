@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.hooks import CONFIGURED_AS
 from spindle.storage.config.approvals import Approval
 from spindle.storage.config.editing import set_values
+from spindle.storage.config.effective import Config
 from spindle.storage.config.hooks import HookHandler, hook_config
-from spindle.storage.config.layers import Layer
+from spindle.storage.config.layers import Layer, trust_of
 from spindle.storage.config.loader import ConfigLoader
 from spindle.storage.config.programs import ProjectProgram
 from spindle.storage.config.project import Project, settings
+from spindle.storage.config.writing import Edit, change
 
 Standing: TypeAlias = Literal["approved", "new", "changed"]
 
@@ -55,7 +57,7 @@ def proposals(loader: ConfigLoader, path: Path) -> Proposals:
     """The proposals of the project that contains `path`, once it is trusted. Blocking. Raises ConfigError, OSError."""
     path = Path(os.path.abspath(path))
     root = loader.root(path)
-    config = loader.load(path, [("projects", {str(root): {"trust_level": "trusted"}})])
+    config = _load_trusted(loader, path, root)
     found: list[Proposal] = []
     folders: list[Path] = []
     for layer in reversed(config.layers):
@@ -79,6 +81,27 @@ def approve(loader: ConfigLoader, wanted: Proposals) -> None:
             values["hooks", "state", proposal.key, "trusted_hash"] = proposal.hook.hash
     loader.approvals.record(wanted.folders, approvals)
     set_values(loader.home.config_file, values)
+
+
+def _load_trusted(loader: ConfigLoader, cwd: Path, root: Path) -> Config:
+    """The configuration as it will be when the project is trusted."""
+    return loader.load(cwd, [("projects", {str(root): {"trust_level": "trusted"}})])
+
+
+def trust(loader: ConfigLoader, cwd: Path) -> Path:
+    """Trust the project that contains `cwd`, unless the user has decided about it; returns its root. Fsynced.
+
+    No setting or hook is approved. Raises ConfigError, OSError, also if the project's settings could not be loaded then.
+    """
+    root = loader.root(cwd)
+    _load_trusted(loader, cwd, root)
+
+    def decide(content: Mapping[str, Any]) -> Sequence[Edit]:
+        decided = trust_of(content.get("projects"), cwd, root) is not None
+        return [] if decided else [Edit(("projects", str(root), "trust_level"), "trusted")]
+
+    change(loader, decide)
+    return root
 
 
 def _settings(loader: ConfigLoader, layer: Layer, project: Project, cwd: Path) -> list[Proposal]:

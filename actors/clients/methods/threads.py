@@ -62,7 +62,7 @@ def start(caller: Caller, params: ThreadStartParams, reply: Reply[Any]) -> None:
     """thread/start"""
     check_profile(params.permission_profile)
     check_dynamic_tools(params.dynamic_tools or ())
-    opening = NewThread(params=_placed(caller, params), client=caller.client)
+    opening = NewThread(params=_placed(caller, params), client=caller.client, trusts=params.cwd is not None)
     caller.backend.registry.start(opening, Attach(reply=reply, subscriber=caller.subscriber))
 
 

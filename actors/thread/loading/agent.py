@@ -48,7 +48,7 @@ def _open(services: Services, thread_id: str, opening: AgentThread) -> OpenedThr
     path = None if opening.ephemeral else services.home.new_rollout_path(thread_id, now)
     conversation = Conversation(services.home, thread_id, path, meta, services.outliner, services.workers.rollouts)
     state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
-    state.warnings, state.notes = (), ()  # the parent's clients have them already
+    state.warnings, state.notes, state.deprecations = (), (), ()  # the parent's clients have them already
     state.source = protocol_source(meta["source"], name.nickname, name.role)
     state.agent_nickname, state.agent_role = name.nickname, name.role
     state.forked_from_id = meta.get("forked_from_id")

@@ -16,6 +16,7 @@ from attrs import evolve
 from spindle.actors.delivery.description import git_info
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.services.services import Services
+from spindle.actors.settings.allowed import required_mode
 from spindle.actors.settings.recorded import as_context, follow_on, readable, warning
 from spindle.actors.settings.requests import settings_for
 from spindle.actors.settings.restrictions import environment
@@ -58,7 +59,13 @@ async def open_thread(services: Services, thread_id: str, opening: Opening) -> O
     try:
         match opening:
             case NewThread():
-                return await read(_new, services, thread_id, opening)
+                opened = await read(_new, services, thread_id, opening)
+                if not (opening.trusts and _is_undecided(opened)):
+                    return opened
+                unsaved = await load(_trust, services, Path(opened.settings.cwd))
+                opened = await read(_new, services, thread_id, opening)
+                opened.warnings = [*opened.warnings, *unsaved]
+                return opened
             case FromRollout():
                 return await load(_from_rollout, services, thread_id, opening)
             case FromFork():
@@ -101,6 +108,22 @@ def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread
     state.dynamic_tools = each(params.dynamic_tools or ())
     state.functions = opening.functions
     return state
+
+
+def _is_undecided(opened: OpenedThread) -> bool:
+    """Whether a thread may write to a project about which the user has not decided."""
+    return opened.config.trust is None and opened.settings.has_environment and required_mode(opened.settings) != "read-only"
+
+
+def _trust(services: Services, cwd: Path) -> Sequence[str]:
+    """Trust the project around a directory; returns a warning if that cannot be stored."""
+    from spindle.storage.config.trusting import trust
+
+    try:
+        trust(services.config, cwd)
+    except (ConfigError, OSError) as error:
+        return [f"The project of {cwd} is not trusted: {error}"]
+    return []
 
 
 def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> OpenedThread:

@@ -23,6 +23,8 @@ class NewThread:
     client: ClientName
     functions: Sequence[Tool] = ()
     """Tools of the application that embeds the runtime."""
+    trusts: bool = False
+    """Whether the user has chosen the directory: if the thread may write there, its project becomes a trusted one."""
 
 
 @frozen(kw_only=True)

@@ -1,0 +1,43 @@
+"""Settings that still have their effect, but that should be written otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from spindle.rpc.lazy_class import frozen
+from spindle.storage.config.effective import FORMER_NAMES, Config
+
+_WEB_SEARCH: Final = 'Set `web_search` to "live", "cached" or "disabled".'
+_WITHOUT_EFFECT: Final[Mapping[str, tuple[str, str]]] = {
+    "web_search_request": ("web search is on by default", _WEB_SEARCH),
+    "web_search_cached": ("web search is on by default", _WEB_SEARCH),
+    "use_legacy_landlock": ("the sandbox is chosen by what the system offers", "Remove the setting."),
+}
+"""Features of the past: why nothing is left of them, and what to do."""
+
+
+@frozen
+class Deprecation:
+    """A deprecated setting, and what to write in its place."""
+
+    summary: str
+    details: str
+
+
+def deprecations(config: Config) -> Iterator[Deprecation]:
+    """The deprecated settings in force."""
+    features = config.table("features")
+    for name, former in FORMER_NAMES.items():
+        for called in former:
+            if called in features:
+                yield _renamed(f"features.{called}", f"features.{name}")
+    if "experimental_use_unified_exec_tool" in config.raw:
+        yield _renamed("experimental_use_unified_exec_tool", "features.unified_exec")
+    for name, (why, advice) in _WITHOUT_EFFECT.items():
+        if name in features:
+            yield Deprecation(f"`features.{name}` is deprecated and has no effect: {why}.", advice)
+
+
+def _renamed(former: str, now: str) -> Deprecation:
+    return Deprecation(f"`{former}` is deprecated. Use `{now}` instead.", f"Write the value as `{now}` in config.toml.")
