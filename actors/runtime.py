@@ -67,13 +67,15 @@ async def open_backend(
             from spindle.actors.services.models import Models, clients
             from spindle.actors.services.services import Services
             from spindle.actors.tasks.workers import FUNCTIONS, Workers
+            from spindle.actors.tools.commands.process import Warden
             from spindle.actors.turn.loop import default_instructions
             from spindle.storage.rollout.flusher import Flusher
 
+            warden = Warden()
             services = Services(
                 home=resolved,
                 config=backend.config_loader,
-                models=Models(_fixed(model) if model is not None else clients(backend.credentials, here)),
+                models=Models(_fixed(model) if model is not None else clients(backend.credentials, warden, here)),
                 flusher=Flusher(),
                 indexing=backend.indexing,
                 state=backend.state,
@@ -84,6 +86,7 @@ async def open_backend(
                 cwd=backend.cwd,
                 version=backend.version,
                 source=source,
+                warden=warden,
                 instructions=default_instructions(),
                 workers=Workers(trio.CapacityLimiter(FUNCTIONS if function_threads is None else function_threads)),
             )

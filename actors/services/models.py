@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attrs import define, field
 
+from spindle.actors.tools.commands.process import Warden
 from spindle.rpc.model.interface import Model, Provider
 from spindle.storage.config import Config
 from spindle.storage.credentials import CredentialStore
@@ -35,8 +36,8 @@ class Models:
         self._made.clear()
 
 
-def clients(credentials: CredentialStore, cwd: str) -> Callable[[Provider, Config], Model]:
-    """Makes the client of each provider. `cwd` is what a relative `offline_script` is taken from."""
+def clients(credentials: CredentialStore, warden: Warden, cwd: str) -> Callable[[Provider, Config], Model]:
+    """Makes the client of each provider. Commands for keys run in `cwd`, and a relative `offline_script` is taken from it."""
 
     def make(provider: Provider, config: Config) -> Model:
         if provider.is_offline:
@@ -46,6 +47,10 @@ def clients(credentials: CredentialStore, cwd: str) -> Callable[[Provider, Confi
             return OfflineModel.from_file(Path(cwd, script)) if script else OfflineModel()
         from spindle.rpc.model.responses import ResponsesModel
 
+        if provider.auth is not None:
+            from spindle.actors.services.command_keys import CommandKey
+
+            return ResponsesModel(provider, CommandKey(provider, provider.auth, warden, cwd))
         own = provider.env_key or provider.experimental_bearer_token
         # OpenAI's key is never sent to other providers
         return ResponsesModel(provider, credentials.api_key if provider.requires_openai_auth and not own else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeAlias, cast
+from typing import Final, Protocol, TypeAlias, cast, runtime_checkable
 from urllib.parse import urlsplit
 
 from spindle.rpc.lazy_class import frozen
@@ -14,6 +14,19 @@ from spindle.rpc.model.provider import Provider
 
 ApiKey: TypeAlias = str | Callable[[], str | Awaitable[str | None] | None] | None
 """A key, or a function that returns the key of the next request, so that keys can rotate."""
+
+
+@runtime_checkable
+class RenewableKey(Protocol):
+    """A function for the key that can return another key after a refusal."""
+
+    async def __call__(self) -> str:
+        """The key of the next request. Raises ModelError."""
+        ...
+
+    async def renew(self, refused: str) -> None:
+        """The provider has refused this key: return no longer this one."""
+
 
 OPENAI: Final = "api.openai.com"
 """The host that answers no request without a key."""
@@ -27,6 +40,8 @@ class OwnHeaders:
 
     headers: Sequence[Header]
     secrets: Sequence[str]
+    key: str | None = None
+    """The key among them."""
 
     def without_secrets(self, body: bytes) -> bytes:
         """The provider's words about the request, without the keys that were sent with it."""
@@ -55,7 +70,7 @@ async def own_headers(
             "supported), or choose another provider: `model_provider` and [model_providers.<id>] in config.toml",
             "unauthorized",
         )
-    return OwnHeaders([*(one for one in headers if one[0] not in own), *own.items()], secrets)
+    return OwnHeaders([*(one for one in headers if one[0] not in own), *own.items()], secrets, key)
 
 
 def _host_and_user(provider: Provider) -> tuple[str | None, str | None]:
@@ -85,6 +100,8 @@ async def _given(provider: Provider, api_key: ApiKey) -> str | None:
         key: object = api_key() if callable(api_key) else api_key
         if inspect.isawaitable(key):
             key = await cast("Awaitable[object]", key)
+    except ModelError:
+        raise
     except Exception as error:  # its text may have the key
         what = f"the function for the API key has failed ({type(error).__name__})"
         raise ModelError(f"model provider {provider.name}: {what}") from error

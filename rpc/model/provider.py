@@ -1,6 +1,6 @@
 """A model provider as configured under `[model_providers.<id>]` of config.toml."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import Factory, asdict, field
 
@@ -34,6 +34,22 @@ def _host(provider: "Provider") -> str:
 
 
 @frozen(kw_only=True)
+class AuthCommand:
+    """A command that prints a key on standard output. Attributes are named as the keys of config.toml.
+
+    timeout_ms: milliseconds that it may take.
+    refresh_interval_ms: milliseconds after which it runs again for the next request; 0: only after a key was refused.
+    cwd: where it runs; by default in the server's directory.
+    """
+
+    command: str
+    args: Sequence[str] = ()
+    timeout_ms: int = 5000
+    refresh_interval_ms: int = 300_000
+    cwd: str | None = None
+
+
+@frozen(kw_only=True)
 class Provider:
     """A server that speaks the Responses API, and how to reach it. Attributes are named as the keys of config.toml.
 
@@ -49,6 +65,7 @@ class Provider:
     stream_idle_timeout_ms: milliseconds without an event after which an answer counts as broken off.
     requires_openai_auth: the key is the one of the home's login, else `OPENAI_API_KEY`.
     experimental_bearer_token: the key itself. Prefer a variable.
+    auth: a command that prints the key. Only a runtime can run it, for the providers of config.toml.
     lists_models: Spindle's own key: whether `GET {base_url}/models` lists models in the form of Codex's own provider.
 
     `repr` has neither keys nor the values of headers and query parameters.
@@ -67,6 +84,7 @@ class Provider:
     experimental_bearer_token: str | None = field(default=None, repr=False)
     wire_api: str = "responses"
     env_key_instructions: str | None = None
+    auth: AuthCommand | None = None
     lists_models: bool = False
 
     @property

@@ -25,7 +25,7 @@ from spindle.rpc.model.connections import (
 from spindle.rpc.model.decode import decode
 from spindle.rpc.model.interface import Completed, ModelEvent, ModelRequest
 from spindle.rpc.model.model_errors import ModelError, disconnected
-from spindle.rpc.model.own_headers import ApiKey, OwnHeaders, own_headers
+from spindle.rpc.model.own_headers import ApiKey, OwnHeaders, RenewableKey, own_headers
 from spindle.rpc.model.provider import Provider
 from spindle.rpc.protocol.values import loads
 from spindle.rpc.sse import EventSplitter, EventTooLong, payloads
@@ -65,6 +65,8 @@ class ResponsesModel:
     ) -> None:
         if (fault := provider.fault()) is not None:
             raise ValueError(f"the provider {provider.name}: {fault}")
+        if provider.auth is not None and api_key is None:
+            raise ValueError(f"the provider {provider.name}: only a runtime can run the command of `auth`; give the api_key")
         if not (api_key is None or isinstance(api_key, str) or callable(api_key)):
             raise TypeError(f"api_key is a string or a function, not {type(api_key).__name__}")
         self.provider = provider
@@ -145,7 +147,7 @@ class ResponsesModel:
             body = encode_body(request)
         except TypeError as error:  # orjson raises this for invalid UTF-8, too
             raise ModelError(f"the request cannot be encoded as JSON: {error}") from error
-        attempt = 0
+        attempt, renewed = 0, not isinstance(self._api_key, RenewableKey)
         while True:
             cause: HttpFailure | None = None
             try:
@@ -163,6 +165,9 @@ class ResponsesModel:
                         received = await exchange.rest(_ERROR_BODY_LIMIT)
                 finally:
                     await exchange.aclose()
+                if exchange.status == 401 and not renewed:
+                    renewed, own = True, await self._renewed(request, own)
+                    continue
                 failure, again = self._refused(exchange, own.without_secrets(received), self.shown), exchange.status >= 500
             wait = failure.retry_after
             delay = _BACKOFF_SECONDS * 2 ** min(attempt, 4) * random.uniform(0.9, 1.1) if wait is None else wait
@@ -175,6 +180,12 @@ class ResponsesModel:
                 request.retried(failure, delay)
             await self._sleep(delay)
             attempt += 1
+
+    async def _renewed(self, request: ModelRequest, refused: OwnHeaders) -> OwnHeaders:
+        """The headers with another key, after a refusal. Raises ModelError."""
+        if isinstance(self._api_key, RenewableKey) and refused.key is not None:
+            await self._api_key.renew(refused.key)
+        return await self._with_own(self._headers(request))
 
     def _unsent(self, error: HttpFailure) -> ModelError:
         if isinstance(error, Idle):

@@ -59,9 +59,14 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     _config_options(top, "before")
+    _user_options(top, "before")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     server = commands.add_parser("app-server", help="serve clients on stdio, a WebSocket or a Unix socket")
     _config_options(server, "after")
+    _user_options(server, "after")
+    server.add_argument(
+        "--print-startup-config", action="store_true", help="check the configuration and print the requirements as JSON"
+    )
     server.add_argument(
         "--listen",
         metavar="URL",
@@ -156,13 +161,45 @@ def _config_options(parser: argparse.ArgumentParser, where: str) -> None:
     )
 
 
+def _user_options(parser: argparse.ArgumentParser, where: str) -> None:
+    parser.add_argument(
+        "--strict-config",
+        action="store_true",
+        dest=f"strict_{where}",
+        help="do not start with keys of config.toml that are not known",
+    )
+    parser.add_argument(
+        "-p",
+        "--profile",
+        metavar="NAME",
+        type=_profile,
+        action="append",
+        default=[],
+        dest=f"profile_{where}",
+        help="use the profile NAME.config.toml of the home, or [profiles.NAME]",
+    )
+
+
+def _profile(text: str) -> str:
+    """The override that chooses a profile."""
+    if not text.replace("-", "").replace("_", "").isalnum():
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a profile")
+    return f"profile={text!r}"
+
+
 def _switched(options: argparse.Namespace) -> list[tuple[str, bool]]:
     """The features of --enable and --disable."""
     return [(name, on) for which, on in (("enable", True), ("disable", False)) for name in _given(options, which)]
 
 
 def _given(options: argparse.Namespace, which: str) -> list[str]:
-    """The values of an option, wherever in the line it was given."""
+    """The values of an option, wherever in the line it was given. A profile is an override too."""
+    if which == "config":
+        return [*_given(options, "profile"), *_values(options, which)]
+    return _values(options, which)
+
+
+def _values(options: argparse.Namespace, which: str) -> list[str]:
     return [value for where in ("before", "after", "inner") for value in getattr(options, f"{which}_{where}", ())]
 
 
@@ -186,6 +223,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.command in (None, "help"):
         about = getattr(options, "about", None)
         parser().parse_args(["--help"] if about is None else [about, "--help"])
+    strict = options.strict_before or getattr(options, "strict_after", False)
+    if options.command == "app-server" and (strict or options.print_startup_config):
+        from spindle.startup_config import check
+
+        try:
+            code = check(overrides(options), strict=strict, show=options.print_startup_config)
+        except ValueError as error:
+            code = _failed(error, 2)
+        if code is not None:
+            sys.exit(code)
     if options.command == "app-server" and options.inner is not None:
         sys.exit(_server_command(options))
     if options.command == "app-server" and options.shared:

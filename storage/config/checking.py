@@ -36,6 +36,7 @@ def faults(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
             for member, value in _members(provider.get(key)):
                 if not isinstance(value, str):
                     yield (*at, key, member), f"invalid type: {describe(value)}, expected a string"
+        yield from _auth(provider, at)
         if "name" not in provider:
             yield at, "missing field `name`"
     for name, role in _tables(config.get("agents")):
@@ -45,6 +46,23 @@ def faults(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
         from spindle.storage.config.otel import otel_faults
 
         yield from otel_faults(otel)
+
+
+def _auth(provider: Mapping[str, Any], at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    auth = provider.get("auth")
+    if not isinstance(auth, dict):
+        return
+    table = cast("dict[str, Any]", auth)
+    if not table.get("command"):
+        yield (*at, "auth"), "missing field `command`"
+    if table.get("timeout_ms") == 0:
+        yield (*at, "auth", "timeout_ms"), "invalid value: integer `0`, expected a nonzero u64"
+    for number, argument in enumerate(cast("list[object]", table.get("args") or [])):
+        if not isinstance(argument, str):
+            yield (*at, "auth", "args", str(number)), f"invalid type: {describe(argument)}, expected a string"
+    for other in ("env_key", "experimental_bearer_token", "requires_openai_auth"):
+        if provider.get(other):
+            yield (*at, "auth"), f"provider auth cannot be combined with {other}"
 
 
 def model_faults(entry: object) -> Iterator[str]:

@@ -60,7 +60,9 @@ model_providers.*.name model_providers.*.base_url model_providers.*.env_key mode
 model_providers.*.experimental_bearer_token model_providers.*.wire_api model_providers.*.query_params
 model_providers.*.http_headers model_providers.*.env_http_headers model_providers.*.request_max_retries
 model_providers.*.stream_max_retries model_providers.*.stream_idle_timeout_ms model_providers.*.requires_openai_auth
-model_providers.*.lists_models
+model_providers.*.lists_models model_providers.*.auth
+model_providers.*.auth.command model_providers.*.auth.args model_providers.*.auth.timeout_ms
+model_providers.*.auth.refresh_interval_ms model_providers.*.auth.cwd
 features.shell_tool features.unified_exec features.experimental_use_unified_exec_tool features.multi_agent features.collab
 features.hooks features.codex_hooks features.apply_patch_freeform features.apply_patch_streaming_events
 features.request_permissions_tool features.view_image
@@ -72,7 +74,7 @@ otel.metrics_exporter.otlp-http.tls
 """
 
 _REFUSED: Final = """
-model_providers.*.auth model_providers.*.aws model_providers.*.gateway_oauth mcp_servers.*.bearer_token
+model_providers.*.aws model_providers.*.gateway_oauth mcp_servers.*.bearer_token
 permissions.*.extends permissions.*.network.domains permissions.*.network.unix_sockets permissions.*.network.mode
 permissions.*.network.mitm permissions.*.network.review_domains permissions.*.network.header_injections
 permissions.*.network.credential_broker

@@ -131,6 +131,12 @@ PROVIDER: Final[Mapping[str, Kind]] = {
     "stream_idle_timeout_ms": int,
     "requires_openai_auth": bool,
     "lists_models": bool,
+    "auth": dict,
+    "auth.command": str,
+    "auth.args": list,
+    "auth.timeout_ms": int,
+    "auth.refresh_interval_ms": int,
+    "auth.cwd": str,
 }
 
 AGENT_ROLE: Final[Mapping[str, Kind]] = {"description": str, "config_file": str, "nickname_candidates": list}

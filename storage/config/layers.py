@@ -38,6 +38,11 @@ class Layer:
     project: Project | None = None
 
     @property
+    def is_user(self) -> bool:
+        """Whether it is the user's config.toml, and not a profile beside it."""
+        return self.source["type"] == "user" and "profile" not in self.source
+
+    @property
     def version(self) -> str:
         """A hash of the values: comments and order do not change it."""
         return hash_of(self.config)

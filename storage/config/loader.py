@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 _others = attrgetter("cwd", "trust", "model_catalog", "texts", "requirements", "plugins")
 SYSTEM_FILE = Path("/etc/codex/config.toml")
 _NOTHING: Mapping[str, Any] = {}
+_PROFILE_NAME = re.compile(r"[\w-]+")
 
 
 @frozen
@@ -122,7 +124,7 @@ class ConfigLoader:
         demanded = self.requirements()
         flags = nest([*self.overrides, *overrides])
         session = _session(flags)
-        below = self._below()
+        below = self._below(session)
         projects, trust = self._projects(cwd, merge_layers([*session, *below]))
         layers = [*session, *projects, *below]
         evaluated = self._evaluated
@@ -139,7 +141,8 @@ class ConfigLoader:
 
     def layers(self) -> Sequence[Layer]:
         """The layers outside of any project, strongest first, whether they are valid or not. Raises ConfigError, OSError."""
-        return [*_session(nest(self.overrides)), *self._below()]
+        session = _session(nest(self.overrides))
+        return [*session, *self._below(session)]
 
     def root(self, cwd: Path) -> Path:
         """The root folder of the project that contains `cwd`. Raises ConfigError, OSError."""
@@ -153,14 +156,24 @@ class ConfigLoader:
         """Line and column, from 1, of the first mention of a key in a file that was read."""
         return self._place(file, keys, find=find_key)
 
-    def _below(self) -> list[Layer]:
+    def _below(self, session: Sequence[Layer]) -> list[Layer]:
         user = Layer({"type": "user", "file": str(self.home.config_file)}, self._read(self.home.config_file))
-        return [user, Layer({"type": "system", "file": str(self.system_file)}, self._read(self.system_file))]
+        below = [user, Layer({"type": "system", "file": str(self.system_file)}, self._read(self.system_file))]
+        return [*self._profile_file(merge_layers([*session, *below]).get("profile")), *below]
+
+    def _profile_file(self, name: object) -> list[Layer]:
+        """The layer of a profile in a file of its own, as of Codex 0.171."""
+        if not isinstance(name, str) or not _PROFILE_NAME.fullmatch(name):
+            return []
+        file = self.home.path / f"{name}.config.toml"
+        parsed = self._parse(file)
+        return [] if parsed is _ABSENT else [Layer({"type": "user", "file": str(file), "profile": name}, parsed.content)]
 
     def _evaluate(self, layers: Sequence[Layer], flags: Mapping[str, Any]) -> _Evaluated:
         merged = merge_layers(layers)
         self._check(merged, layers)
-        raw = merge(merge(merged, _profile(merged)), flags)
+        in_file = any("profile" in layer.source for layer in layers)
+        raw = merged if in_file else merge(merge(merged, _profile(merged)), flags)
         named = raw.get("model_provider")
         if named is not None and named not in (known := providers(raw)):
             raise ConfigError(not_found(named, known))

@@ -94,7 +94,7 @@ def gateway_edits(layers: Sequence[Layer], patch: CustomGatewayPatch) -> tuple[s
 def can_change_default(layers: Sequence[Layer]) -> bool:
     """Whether no layer that is stronger than the user's sets the default provider."""
     for layer in layers:
-        if layer.source["type"] == "user":
+        if layer.is_user:
             break
         if "model_provider" in layer.config:
             return False
@@ -103,7 +103,7 @@ def can_change_default(layers: Sequence[Layer]) -> bool:
 
 def _check_writable(layers: Sequence[Layer], edits: Sequence[Edit]) -> None:
     for layer in layers:
-        if layer.source["type"] == "user":
+        if layer.is_user:
             return
         if any(at(layer.config, edit.keys) is not None for edit in edits):
             raise WriteRefused("configLayerReadonly", "This configuration field is read-only.")

@@ -7,12 +7,13 @@ from typing import Any, Final
 from attrs import fields
 
 from spindle.rpc.lenient import mapping
-from spindle.rpc.model.provider import Provider
+from spindle.rpc.model.provider import AuthCommand, Provider
 from spindle.rpc.urls import url_fault
 
 OPENAI: Final = "openai"
 OFFLINE: Final = "offline"
 _MOST: Final = 20
+AUTH: Final = frozenset(attribute.name for attribute in fields(AuthCommand))
 _KEYS: Final = frozenset(attribute.name for attribute in fields(Provider))
 
 
@@ -59,7 +60,10 @@ def providers(config: Mapping[str, Any], environ: Mapping[str, str] = os.environ
         "lmstudio": Provider(name="LM Studio", base_url=_local(1234, environ)),
     }
     for name, table in mapping(config.get("model_providers")).items():
-        found[name] = Provider(**{key: value for key, value in table.items() if key in _KEYS and value is not None})
+        given = {key: value for key, value in table.items() if key in _KEYS and value is not None}
+        if (auth := given.get("auth")) is not None:
+            given["auth"] = AuthCommand(**{key: value for key, value in auth.items() if key in AUTH and value is not None})
+        found[name] = Provider(**given)
     return found
 
 

@@ -179,7 +179,7 @@ def _no_null(value: object) -> None:
 
 def _override(loader: ConfigLoader, edits: Sequence[Edit], content: Mapping[str, Any]) -> Override | None:
     layers = [
-        Layer(layer.source, content) if layer.source["type"] == "user" else layer for layer in loader.layers()
+        Layer(layer.source, content) if layer.is_user else layer for layer in loader.layers()
     ]
     effective = merge_layers(layers)
     for edit in edits:

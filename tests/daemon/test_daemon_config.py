@@ -84,3 +84,19 @@ def test_a_key_is_not_stored_in_a_file_if_another_store_is_configured(daemon: Da
     file.write_text(text)
     client.call("account/login/start", type="apiKey", apiKey="sk-1")
     assert (daemon.home / "auth.json").exists()
+
+
+def test_a_command_prints_the_key_of_a_provider(daemon: Daemon, endpoint: Endpoint) -> None:
+    client = daemon.client()
+    [mine] = client.call("config/read")["config"]["model_providers"]
+    with (daemon.home / "config.toml").open("a") as file:
+        file.write(f'\n[model_providers.{mine}.auth]\ncommand = "sh"\nargs = ["-c", "echo $PWD >> runs; cat key"]\n')
+    thread = client.start_thread()["id"]
+    failed = client.run_turn(thread, "hello")
+    assert failed["status"] == "failed"
+    assert "the command for the key of the provider" in failed["error"]["message"]
+    assert "has failed: exit status 1: cat: key: " in failed["error"]["message"]
+    assert endpoint.requests.entries == []
+    (daemon.home / "key").write_text("secret\n")
+    assert [client.run_turn(thread, "hello")["status"] for _ in range(2)] == ["completed", "completed"]
+    assert (daemon.home / "runs").read_text().split() == [str(daemon.home)] * 2

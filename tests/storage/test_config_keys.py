@@ -213,8 +213,8 @@ def test_an_unsupported_permission_profile_is_refused_where_it_is_used(tmp_path:
         ),
         ("base_url = 'http://x'\nzzz = 1", r"config.toml:4:1: `model_providers.p.zzz` is not a known .* be kept to$"),
         (
-            "base_url = 'http://x'\nauth = { command = 'x' }",
-            r"config.toml:4:1: `model_providers.p.auth` is not supported, so what it asks for cannot be kept to$",
+            "base_url = 'http://x'\naws = { region = 'x' }",
+            r"config.toml:4:1: `model_providers.p.aws` is not supported, so what it asks for cannot be kept to$",
         ),
         ("", r"config.toml:1:1: Model provider `p` has no `base_url`$"),
         ("base_url = ''", r"config.toml:1:1: Model provider `p` has no `base_url`$"),

@@ -363,3 +363,28 @@ def test_overrides_that_no_message_can_contain_are_refused(home: Home) -> None:
     for text in ("a=\udcff", "\udcff=1", "a=nan", "a=" + "[" * 200 + "]" * 200, "a=" + "[" * 50_000):
         with pytest.raises(ValueError, match="invalid override"):
             parse_override(text)
+
+
+def test_a_profile_may_be_a_file_beside_the_users(home: Home, project: Path) -> None:
+    (home.path / "work.config.toml").write_text('model = "file"\nmodel_verbosity = "low"\nreview_model = "r"\n')
+    text = 'model = "user"\nmodel_verbosity = "high"\n[profiles.work]\nmodel = "table"\n'
+    text += f'[projects."{project}"]\ntrust_level = "trusted"\n'
+    (project / ".codex" / "config.toml").write_text('review_model = "of the project"\n')
+    config = load(home, text, ("profile", "work"), ("model_verbosity", "medium"), cwd=project)
+    assert (config.model, config.model_verbosity, config.review_model) == ("file", "medium", "of the project")
+    sources = [layer.source for layer in config.layers]
+    assert [source["type"] for source in sources] == ["sessionFlags", "project", "user", "user", "system"]
+    assert sources[2] == {"type": "user", "file": str(home.path / "work.config.toml"), "profile": "work"}
+    assert [layer.is_user for layer in config.layers] == [False, False, False, True, False]
+    assert load(home, f'profile = "work"\n{text}').model == "file"
+    (home.path / "work.config.toml").unlink()
+    assert load(home, text, ("profile", "work")).model == "table"
+    assert load(home, text).model == "user"
+
+
+def test_a_profile_is_no_path(home: Home) -> None:
+    (home.path / "sub").mkdir()
+    (home.path / "sub" / "x.config.toml").write_text('model = "x"\n')
+    assert "config profile `sub/x` not found" in failing(home, "", ("profile", "sub/x")).reason
+    (home.path / "broken.config.toml").write_text("model = 1\n")
+    assert failing(home, "", ("profile", "broken")).path == home.path / "broken.config.toml"

@@ -237,6 +237,32 @@ async def test_a_value_that_is_not_json_is_an_error_of_the_request(server: Any, 
 # ---- failures
 
 
+class Renewable:
+    """Keys that are numbered; `renew` goes on to the next one."""
+
+    def __init__(self) -> None:
+        self.number = 1
+
+    async def __call__(self) -> str:
+        return f"key-{self.number}"
+
+    async def renew(self, refused: str) -> None:
+        assert refused == f"key-{self.number}"
+        self.number += 1
+
+
+async def test_a_refused_key_is_renewed_once(server: Any, make_request: Make) -> None:
+    refusal = status(401, {"message": "no"})
+    server.script = [[refusal], [WHOLE], [WHOLE], [refusal], [refusal]]
+    model = model_of(server, key=Renewable())
+    for _ in range(2):
+        await ask(model, make_request())
+    assert (await failure_of(model, make_request())).status == 401
+    sent = [received.headers["authorization"] for received in server.received]
+    assert sent == [f"Bearer key-{number}" for number in (1, 2, 2, 2, 3)]
+    assert model.pauses == []
+
+
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 429])
 async def test_a_refusal_is_not_retried(server: Any, make_request: Make, code: int) -> None:
     server.script = [[status(code, {"message": "sorry"})], [WHOLE]]
