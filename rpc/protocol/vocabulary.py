@@ -16,7 +16,6 @@ REFUSED: Final[Mapping[str, Mapping[str, tuple[object, ...]]]] = {
     "BedrockPatch": {"profile": (), "region": ()},
     "GcpPatch": {"credentialFile": (), "location": (), "projectId": ()},
     "HooksListParams": {"threadId": ()},
-    "ImageInput": {"fileId": ()},
     "ListMcpServerStatusParams": {"environmentId": ()},
     "McpResourceReadParams": {"connectorId": (), "environmentId": (), "target": ()},
     "McpServerToolCallParams": {"environmentId": ()},
@@ -30,7 +29,8 @@ REFUSED: Final[Mapping[str, Mapping[str, tuple[object, ...]]]] = {
     "ThreadMetadataUpdateParams": {"daybreakEnabled": (), "projectId": ()},
     "ThreadStartParams": {"projectId": (), "selectedCapabilityRoots": ([],)},
     "ThreadSettingsUpdateParams": {"disabledPluginIds": ([],)},
-    "TurnStartParams": {"disabledPluginIds": ([],), "toolOutput": ()},
+    "TurnToolOutput": {"retain": (False,)},
+    "TurnStartParams": {"disabledPluginIds": ([],)},
 }
 """Refused members, with the values (besides null) that ask for nothing."""
 
@@ -47,18 +47,15 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "ConnectionSignPayload": "nonce targetOrigin targetPath tokenExpiresAt tokenSha256Base64url",
         "ConsumeAccountRateLimitResetCreditParams": "creditId",
         "DeviceKeyCreateParams": "protectionPolicy",
-        "DynamicToolNamespace": "description",
         "DynamicToolSpec": "deferLoading",
         "EnrollmentSignPayload": "challengeExpiresAt challengeId deviceIdentitySha256Base64url nonce targetOrigin targetPath",
         "GetAccountParams": "refreshToken",
         "GetAccountRateLimitsParams": "excludeResetCreditDetails supportsLunaReserve",
         "GetAuthStatusParams": "refreshToken",
         "GranularSettings": "skill_approval",
-        "ImageInput": "detail",
         "InitializeCapabilities": "explicitGatewayOauth extensions mcpServerOpenaiFormElicitation requestAttestation "
         "requiredHumanApproval",
         "ListMcpServerStatusParams": "threadId",
-        "LocalImageInput": "detail",
         "McpResourceReadParams": "_meta originCallId",
         "McpServerEventStreamStartParams": "subscriptionId",
         "McpServerEventStreamStopParams": "subscriptionId",
@@ -83,9 +80,9 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "ThreadSettingsUpdateParams": "multiAgentMode",
         "ThreadStartParams": "allowProviderModelFallback daybreakEnabled mockExperimentalField multiAgentMode "
         "persistExtendedHistory serviceName",
-        "TurnStartParams": "additionalContext cyberAccessProgram multiAgentMode "
+        "TurnStartParams": "cyberAccessProgram multiAgentMode "
         "parentTurnId responsesapiClientMetadataPatch rootTurnId turnTrigger",
-        "TurnSteerParams": "additionalContext responsesapiClientMetadata responsesapiClientMetadataPatch",
+        "TurnSteerParams": "responsesapiClientMetadata responsesapiClientMetadataPatch",
         "WebrtcRealtimeTransport": "sdp",
     }.items()
 }
