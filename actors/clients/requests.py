@@ -12,7 +12,7 @@ from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.tools.sandbox.profile import ProfileError, check
 from spindle.rpc.protocol.errors import invalid_request
-from spindle.rpc.protocol.items import LocalImageInput, UserInput
+from spindle.rpc.protocol.items import LocalAudioInput, LocalImageInput, UserInput
 from spindle.rpc.protocol.settings import PermissionProfile
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def based(caller: Caller, params: P, *members: str) -> P:
 
 
 def based_input(caller: Caller, content: Sequence[UserInput]) -> Sequence[UserInput]:
-    """The same input, with the paths of local images as `based_path` has them."""
+    """The same input, with the paths of local images and audio as `based_path` has them."""
     if caller.cwd == caller.backend.cwd:
         return content
-    return [based(caller, part, "path") if isinstance(part, LocalImageInput) else part for part in content]
+    return [based(caller, part, "path") if isinstance(part, LocalImageInput | LocalAudioInput) else part for part in content]

@@ -31,7 +31,7 @@ from spindle.rpc.protocol.threads import (
     ThreadStartResponse,
     ThreadUnsubscribeStatus,
 )
-from spindle.rpc.protocol.turns import Turn, TurnStartParams
+from spindle.rpc.protocol.turns import AdditionalContextEntry, Turn, TurnStartParams
 
 if TYPE_CHECKING:
     import sqlite3
@@ -129,6 +129,7 @@ class SteerTurn(Ask[str]):
     content: Sequence[UserInput]
     expected_turn_id: str | None
     client_id: str | None = None
+    context: Mapping[str, AdditionalContextEntry] | None = None
 
 
 @frozen(kw_only=True)

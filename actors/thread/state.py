@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field
 
@@ -19,7 +19,6 @@ from spindle.actors.settings.settings import Settings
 from spindle.actors.settings.warnings import reviewer_warnings
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.tools.interface import Tool
-from spindle.rpc.protocol.settings import DynamicToolSpec
 from spindle.rpc.protocol.threads import GitInfo
 from spindle.storage.agents_md import Instructions, read_instructions
 from spindle.storage.config import Config
@@ -30,6 +29,10 @@ from spindle.storage.outside import Readable
 from spindle.storage.rollout import records
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.skills import Skill, may_use
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.dynamic import DynamicTool
+    from spindle.actors.turn.host import ContextItems
 
 
 @define(eq=False)
@@ -59,7 +62,7 @@ class OpenedThread:
     """Those that the model is offered."""
     read_within: Bounds | None = None
     """The sandbox settings under which `guidance` and `skills` were read."""
-    dynamic_tools: Sequence[DynamicToolSpec] = ()
+    dynamic_tools: Sequence[DynamicTool] = ()
     functions: Sequence[Tool] = ()
     """Tools of the application that embeds the runtime."""
     turns: Snapshot | None = None
@@ -78,6 +81,8 @@ class OpenedThread:
     """Deprecated settings, for the first subscriber."""
     begun: bool = False
     """Whether the SessionStart hooks have run."""
+    last_additional: ContextItems = field(factory=lambda: dict[str, dict[str, Any]]())
+    """The additional context of the last input, as far as the model still has it."""
     new_developer_instructions: str | None = None
     """Developer instructions that came with a resume and that are not in the history yet."""
 

@@ -20,7 +20,6 @@ from spindle.actors.tools.commands.exec_tools import ExecCommandTool, WriteStdin
 from spindle.actors.tools.commands.runner import Runner
 from spindle.actors.tools.commands.sessions import LONGEST_POLL
 from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellTool
-from spindle.actors.tools.dynamic import DynamicTool
 from spindle.actors.tools.images.view_image import ViewImage
 from spindle.actors.tools.interface import Tool, ToolHost
 from spindle.actors.tools.patch.on_path import programs
@@ -92,7 +91,7 @@ class ThreadTools:
             listed = services.model_lists.entries(settings.model_provider, config)
             reading = runner.confinement if settings.has_environment else _no_files
             offered += agent_tools(self._agents, models(config, listed), reading)
-        offered += [DynamicTool(spec) for spec in state.dynamic_tools]
+        offered += state.dynamic_tools
         offered = [*_without(offered, {tool.name for tool in state.functions}), *state.functions]
         if not settings.has_environment:
             offered, hidden = [tool for tool in offered if not isinstance(tool, _ACTING)], []

@@ -25,19 +25,18 @@ from spindle.storage.rollout import records
 
 _TOOLS: Any = DynamicTools
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
+_LONGEST_DESCRIPTION = 1024
 
 
-def each(tools: Sequence[DynamicTools]) -> Sequence[DynamicToolSpec]:
-    """All tools in one list; those of a namespace carry its name."""
-    return [
-        spec
-        for entry in tools
-        for spec in (
-            [evolve(tool, namespace=entry.name) for tool in entry.tools]
-            if isinstance(entry, DynamicToolNamespace)
-            else [entry]
-        )
-    ]
+def each(tools: Sequence[DynamicTools]) -> Sequence[DynamicTool]:
+    """All tools in one list; those of a namespace have its name and description."""
+    found: list[DynamicTool] = []
+    for entry in tools:
+        if isinstance(entry, DynamicToolNamespace):
+            found += [DynamicTool(evolve(tool, namespace=entry.name), entry.description) for tool in entry.tools]
+        else:
+            found.append(DynamicTool(entry))
+    return found
 
 
 def to_record(tools: Sequence[DynamicToolSpec]) -> list[dict[str, Any]]:
@@ -59,9 +58,14 @@ def recorded_tools(meta: Mapping[str, Any]) -> Sequence[DynamicToolSpec]:
 
 
 def check_dynamic_tools(tools: Sequence[DynamicTools]) -> None:
-    """Raises RpcError for a name that is blank, reserved, duplicate, or invalid for the Responses API."""
+    """Raises RpcError for a name that is blank, reserved, duplicate, or invalid for the Responses API, for an empty namespace,
+    and for one with too long a description."""
+    spaces: set[str] = set()
+    for entry in tools:
+        if isinstance(entry, DynamicToolNamespace):
+            _check_namespace(entry, spaces)
     seen: set[tuple[str | None, str]] = set()
-    for tool in each(tools):
+    for tool in (each_tool.spec for each_tool in each(tools)):
         name = tool.name.strip()
         if not name:
             raise invalid_request("dynamic tool name must not be empty")
@@ -74,11 +78,24 @@ def check_dynamic_tools(tools: Sequence[DynamicTools]) -> None:
         seen.add((tool.namespace, name))
 
 
+def _check_namespace(space: DynamicToolNamespace, seen: set[str]) -> None:
+    if not _NAME.fullmatch(space.name):
+        raise invalid_request(f"dynamic tool namespace must match ^[a-zA-Z0-9_-]+$ to match Responses API: {space.name}")
+    if space.name in seen:
+        raise invalid_request(f"duplicate dynamic tool namespace: {space.name}")
+    seen.add(space.name)
+    if not space.tools:
+        raise invalid_request(f"dynamic tool namespace must contain at least one tool: {space.name}")
+    if len(space.description) > _LONGEST_DESCRIPTION:
+        raise invalid_request(f"dynamic tool namespace description must be at most {_LONGEST_DESCRIPTION} characters")
+
+
 @frozen
 class DynamicTool:
-    """One tool of the client."""
+    """One tool of the client. `namespace_description` is that of its namespace."""
 
     spec: DynamicToolSpec
+    namespace_description: str = ""
 
     @property
     def kind(self) -> Literal["dynamic"]:

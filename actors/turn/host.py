@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import orjson
+from attrs import field
 
 from spindle.actors.tools.interface import ToolHost
 from spindle.actors.turn.work import Work
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.model.interface import Usage
-from spindle.rpc.protocol.items import UserInput
+from spindle.rpc.protocol.items import FunctionCallOutputItem, UserInput
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from spindle.actors.services.instruments import Instruments
     from spindle.actors.tools.hooks.turn_hooks import Beginning
 
-__all__ = ["BYTES_PER_TOKEN", "Compacted", "ContextPlace", "TurnInput", "TurnHost"]
+__all__ = ["BYTES_PER_TOKEN", "Compacted", "ContextItems", "ContextPlace", "TurnInput", "TurnHost"]
 
 BYTES_PER_TOKEN = 4
 """The estimate used where no answer has said how many tokens a text has; the providers' tokenizers differ."""
@@ -30,15 +31,20 @@ class TurnInput:
     """Input for the model: as the client sent it (`content`), and as the response item it becomes.
 
     `attached` are more messages that go with it: the skills it mentions. `content` is empty for the output of a command of the
-    user's own. `client_id` is the client's id of the message, if it gave one.
+    user's own. `client_id` is the client's id of the message, if it gave one. `context` is what its client tells the model
+    beside it. `output` is shown in place of a user message: the item is the output of a tool, which a client has sent.
     """
 
     content: Sequence[UserInput]
     item: dict[str, Any]
     attached: Sequence[dict[str, Any]] = ()
     client_id: str | None = None
+    context: ContextItems = field(factory=dict[str, dict[str, Any]])
+    output: FunctionCallOutputItem | None = None
 
 
+ContextItems: TypeAlias = Mapping[str, dict[str, Any]]
+"""Response items by the key of what a client tells the model, in the order in which the model gets them."""
 ContextPlace: TypeAlias = Literal["later", "within", "behind"]
 """Where a compacted history has the messages about the surroundings: nowhere yet, before the last user message, at the end."""
 
@@ -102,6 +108,10 @@ class TurnHost(ToolHost, Protocol):
 
     def next_input(self) -> TurnInput | None:
         """The oldest input that is neither part of the conversation nor refused; None if there is none."""
+        ...
+
+    def news(self, context: ContextItems) -> Sequence[dict[str, Any]]:
+        """Of the context that comes with an input, what did not come with the last one. From now on it is the last one's."""
         ...
 
     def input_done(self) -> None:

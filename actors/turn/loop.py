@@ -18,7 +18,13 @@ from spindle.actors.turn.sampling import TurnPlan, request, sample
 from spindle.actors.turn.user_input import preview_of, user_message_event
 from spindle.rpc.model.interface import Model
 from spindle.rpc.protocol.converter import unstructure
-from spindle.rpc.protocol.items import HookPromptFragment, HookPromptItem, UserMessageItem
+from spindle.rpc.protocol.items import (
+    FunctionCallOutputItem,
+    HookPromptFragment,
+    HookPromptItem,
+    ThreadItem,
+    UserMessageItem,
+)
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 from spindle.storage.rollout import records
 from spindle.storage.rollout.journal import JournalError
@@ -159,14 +165,26 @@ def _continue_with(host: TurnHost, fragments: Sequence[HookPromptFragment]) -> N
 
 
 async def _record_input(host: TurnHost, waiting: TurnInput) -> None:
-    """Make input part of the conversation. Input without content is for the model only."""
-    if not waiting.content:
+    """Make input part of the conversation. Input without content or output is for the model only."""
+    if not waiting.content and waiting.output is None:
         await host.keep(records.response_item(waiting.item))
         return
-    item = UserMessageItem(id=str(uuid.uuid4()), client_id=waiting.client_id, content=waiting.content)
+    if news := host.news(waiting.context):
+        host.record(*map(records.response_item, news))
     now = time.time_ns() // 1_000_000
+    if waiting.output is not None:
+        item: ThreadItem = waiting.output
+        kept = records.item_completed(host.thread_id, host.turn_id, _stored_output(waiting.output), now)
+    else:
+        item = UserMessageItem(id=str(uuid.uuid4()), client_id=waiting.client_id, content=waiting.content)
+        kept = user_message_event(waiting.content, waiting.client_id)
     host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, now))
-    await host.keep(records.response_item(waiting.item), user_message_event(waiting.content, waiting.client_id))
+    await host.keep(records.response_item(waiting.item), kept)
     host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, now))
     if waiting.attached:
         host.record(*map(records.response_item, waiting.attached))
+
+
+def _stored_output(item: FunctionCallOutputItem) -> dict[str, Any]:
+    stored: dict[str, Any] = unstructure(item)
+    return stored | {"type": "FunctionCallOutput"}

@@ -82,11 +82,12 @@ def _offers(tools: Iterable[Offered]) -> list[dict[str, Any]]:
             continue
         space: dict[str, Any] | None = spaces.get(tool.namespace)
         if space is None:
-            space = spaces[tool.namespace] = _space(tool.namespace)
+            space = spaces[tool.namespace] = _space(tool.namespace, getattr(tool, "namespace_description", ""))
             offers.append(space)
         space["tools"].append(tool.offer)
     return offers
 
 
-def _space(name: str) -> dict[str, Any]:
-    return {"type": "namespace", "name": name, "description": f"Tools in the namespace {name}.", "tools": []}
+def _space(name: str, description: str) -> dict[str, Any]:
+    description = description.strip() or f"Tools in the namespace {name}."
+    return {"type": "namespace", "name": name, "description": description, "tools": []}

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
 
 from spindle.actors.tools.images.files import NotAnImage, data_url
+from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request
-from spindle.rpc.protocol.items import ImageInput, LocalImageInput, TextInput, UserInput
+from spindle.rpc.protocol.items import (
+    AudioInput,
+    ImageDetail,
+    ImageInput,
+    LocalAudioInput,
+    LocalImageInput,
+    TextInput,
+    UserInput,
+)
 from spindle.storage.outside import Hidden, Readable
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
@@ -28,6 +38,10 @@ def check_input(content: Sequence[UserInput], client_id: str | None = None) -> N
         raise invalid_request(f"clientUserMessageId must have at most {MAX_CLIENT_ID} characters")
     if not content:
         raise invalid_request("input must not be empty")
+    for part in content:
+        if isinstance(part, ImageInput | AudioInput) and part.url is None and part.file_id is None:
+            kind = "ImageReference" if isinstance(part, ImageInput) else "AudioReference"
+            raise invalid_request(f"Invalid request: data did not match any variant of untagged enum {kind}")
     chars = sum(len(part.text) for part in content if isinstance(part, TextInput))
     if chars > MAX_CHARS:
         raise RpcError(
@@ -37,18 +51,20 @@ def check_input(content: Sequence[UserInput], client_id: str | None = None) -> N
         )
 
 
-async def to_response_item(content: Sequence[UserInput], readable: Readable | None = None) -> dict[str, Any]:
-    """The message for the model. Local images are read in a worker thread; one that cannot be read, or is not
-    `readable`, becomes a note."""
+async def to_response_item(
+    content: Sequence[UserInput], readable: Readable | None = None, modalities: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The message for a model with these input modalities. Local files are read in a worker thread; one that cannot be read,
+    or is not `readable`, becomes a note. So does audio for a model that does not support it."""
     parts: list[dict[str, Any]] = []
-    images = 0
+    images = audios = 0
     for part in content:
         match part:
             case TextInput():
                 parts.append(_text(part.text))
             case ImageInput():
                 images += 1
-                parts += [_text("<image>"), _image(part.url), _text("</image>")]
+                parts += [_text("<image>"), _image(part.detail, part.url, part.file_id), _text("</image>")]
             case LocalImageInput():
                 images += 1
                 try:
@@ -62,7 +78,17 @@ async def to_response_item(content: Sequence[UserInput], readable: Readable | No
                 except NotAnImage as exc:
                     parts.append(_text(f"Spindle cannot attach the image at `{part.path}`: {exc}."))
                 else:
-                    parts += [_text(f"<image name=[Image #{images}]>"), _image(url), _text("</image>")]
+                    parts += [_text(f"<image name=[Image #{images}]>"), _image(part.detail, url), _text("</image>")]
+            case AudioInput() | LocalAudioInput():
+                from spindle.actors.turn.audio import file_parts, heard
+
+                supported = "audio" in modalities
+                if isinstance(part, AudioInput):
+                    parts.append(heard(part, supported=supported))
+                    continue
+                audios += 1
+                read = partial(file_parts, part.path, audios, readable, supported=supported)
+                parts += await trio.to_thread.run_sync(read, abandon_on_cancel=True)
             case _:
                 pass  # skills and mentions reach the model in other ways
     return {"type": "message", "role": "user", "content": parts}
@@ -82,9 +108,36 @@ def user_message_event(content: Sequence[UserInput], client_id: str | None = Non
                 for e in part.text_elements
             ]
             text += part.text
-    images = [part.url for part in content if isinstance(part, ImageInput)]
+    images = [part.url for part in content if isinstance(part, ImageInput) and part.url is not None]
     local_images = [part.path for part in content if isinstance(part, LocalImageInput)]
-    return records.user_message(text, images, local_images, elements, client_id)
+    whole = [_stored(part) for part in content] if any(map(_is_newer, content)) else None
+    return records.user_message(text, images, local_images, elements, client_id, whole)
+
+
+def _is_newer(part: UserInput) -> bool:
+    """Whether the members of the record that 0.124 knows cannot hold the part."""
+    match part:
+        case AudioInput() | LocalAudioInput():
+            return True
+        case ImageInput():
+            return part.file_id is not None or part.detail is not None
+        case LocalImageInput():
+            return part.detail is not None
+        case _:
+            return False
+
+
+_STORED_NAMES = {"type": "type", "url": "image_url", "fileId": "file_id"}
+_STORED_TYPES = {"localImage": "local_image", "localAudio": "local_audio"}
+
+
+def _stored(part: UserInput) -> dict[str, Any]:
+    """The part in the form of Codex 0.171's rollouts."""
+    shown: dict[str, Any] = unstructure(part)
+    stored = {_STORED_NAMES.get(name, name): value for name, value in shown.items()}
+    if isinstance(part, AudioInput) and "image_url" in stored:
+        stored["audio_url"] = stored.pop("image_url")
+    return stored | {"type": _STORED_TYPES.get(part.type, part.type)}
 
 
 def preview_of(content: Sequence[UserInput]) -> str:
@@ -96,5 +149,6 @@ def _text(text: str) -> dict[str, Any]:
     return {"type": "input_text", "text": text}
 
 
-def _image(url: str) -> dict[str, Any]:
-    return {"type": "input_image", "image_url": url, "detail": "high"}
+def _image(detail: ImageDetail | None, url: str | None, file_id: str | None = None) -> dict[str, Any]:
+    source = {"file_id": file_id} if url is None else {"image_url": url}
+    return {"type": "input_image", **source, "detail": "high" if detail in (None, "original") else detail}

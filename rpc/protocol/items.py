@@ -10,9 +10,10 @@ from attrs import field
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.settings import ReasoningEffort
-from spindle.rpc.protocol.shapes import I32, U32, PathName, Tagged, USize
+from spindle.rpc.protocol.shapes import I32, U32, PathName, Tagged, Untagged, USize
 from spindle.rpc.protocol.wire import Item
 
+ImageDetail: TypeAlias = Literal["auto", "low", "high", "original"]
 MessagePhase: TypeAlias = Literal["commentary", "final_answer"]
 CommandExecutionSource: TypeAlias = Literal["agent", "userShell", "unifiedExecStartup", "unifiedExecInteraction"]
 CommandExecutionStatus: TypeAlias = Literal["inProgress", "completed", "failed", "declined"]
@@ -64,10 +65,12 @@ class TextInput:
 
 @frozen
 class ImageInput:
-    """An image by URL, `data:` URLs included."""
+    """An image by URL, `data:` URLs included, or from 0.171 by the id of a file that was uploaded to the provider."""
 
     type: Literal["image"] = field(default="image", init=False)
-    url: str
+    url: str | None = field(default=None, metadata={"omit_none": True})
+    file_id: str | None = field(default=None, kw_only=True, metadata={"omit_none": True})
+    detail: ImageDetail | None = field(default=None, kw_only=True, metadata={"omit_none": True})
 
 
 @frozen
@@ -75,6 +78,24 @@ class LocalImageInput:
     """An image file on the server's machine."""
 
     type: Literal["localImage"] = field(default="localImage", init=False)
+    path: PathName
+    detail: ImageDetail | None = field(default=None, kw_only=True, metadata={"omit_none": True})
+
+
+@frozen
+class AudioInput:
+    """Audio by URL, or by the id of a file that was uploaded to the provider. From Codex 0.171."""
+
+    type: Literal["audio"] = field(default="audio", init=False)
+    url: str | None = field(default=None, metadata={"omit_none": True})
+    file_id: str | None = field(default=None, kw_only=True, metadata={"omit_none": True})
+
+
+@frozen
+class LocalAudioInput:
+    """An audio file on the server's machine. From Codex 0.171."""
+
+    type: Literal["localAudio"] = field(default="localAudio", init=False)
     path: PathName
 
 
@@ -97,7 +118,8 @@ class MentionInput:
 
 
 UserInput: TypeAlias = Annotated[
-    TextInput | ImageInput | LocalImageInput | SkillInput | MentionInput, Tagged("UserInput")
+    TextInput | ImageInput | LocalImageInput | AudioInput | LocalAudioInput | SkillInput | MentionInput,
+    Tagged("UserInput"),
 ]
 
 
@@ -327,6 +349,48 @@ class ImageOutput:
     image_url: str
 
 
+@frozen
+class InputTextContent:
+    """Text, in the form of the Responses API."""
+
+    type: Literal["input_text"] = field(default="input_text", init=False)
+    text: str
+
+
+@frozen(kw_only=True)
+class InputImageContent:
+    """An image by URL or by the id of an uploaded file, in the form of the Responses API."""
+
+    type: Literal["input_image"] = field(default="input_image", init=False)
+    image_url: str | None = field(default=None, metadata={"wire": "image_url", "omit_none": True})
+    file_id: str | None = field(default=None, metadata={"wire": "file_id", "omit_none": True})
+    detail: ImageDetail | None = field(default=None, metadata={"omit_none": True})
+
+
+@frozen(kw_only=True)
+class InputAudioContent:
+    """Audio by URL or by the id of an uploaded file, in the form of the Responses API. From Codex 0.171."""
+
+    type: Literal["input_audio"] = field(default="input_audio", init=False)
+    audio_url: str | None = field(default=None, metadata={"wire": "audio_url", "omit_none": True})
+    file_id: str | None = field(default=None, metadata={"wire": "file_id", "omit_none": True})
+
+
+@frozen
+class EncryptedContent:
+    """Content that only the provider can read."""
+
+    type: Literal["encrypted_content"] = field(default="encrypted_content", init=False)
+    encrypted_content: str = field(metadata={"wire": "encrypted_content"})
+
+
+FunctionCallOutputContentItem: TypeAlias = Annotated[
+    InputTextContent | InputImageContent | InputAudioContent | EncryptedContent, Tagged("FunctionCallOutputContentItem")
+]
+FunctionCallOutputBody: TypeAlias = Annotated[
+    str | Sequence[FunctionCallOutputContentItem], Untagged("FunctionCallOutputBody")
+]
+
 DynamicToolCallOutputContentItem: TypeAlias = Annotated[
     TextOutput | ImageOutput, Tagged("DynamicToolCallOutputContentItem")
 ]
@@ -403,6 +467,17 @@ class ImageGenerationItem(Item):
 
 
 @frozen
+class FunctionCallOutputItem(Item):
+    """An output that a client sent to the model without a call. `output` is a text or content of the Responses API."""
+
+    type: Literal["functionCallOutput"] = field(default="functionCallOutput", init=False)
+    id: str
+    name: str
+    namespace: str | None = field(default=None, kw_only=True)
+    output: FunctionCallOutputBody
+
+
+@frozen
 class EnteredReviewModeItem(Item):
     """A review started; `review` is its label."""
 
@@ -442,6 +517,7 @@ ThreadItem: TypeAlias = Annotated[
     | WebSearchItem
     | ImageViewItem
     | ImageGenerationItem
+    | FunctionCallOutputItem
     | EnteredReviewModeItem
     | ExitedReviewModeItem
     | ContextCompactionItem,

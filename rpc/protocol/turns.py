@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, TypeAlias
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.items import FileUpdateChange, ThreadItem, UserInput
+from spindle.rpc.protocol.items import FileUpdateChange, FunctionCallOutputBody, ThreadItem, UserInput
 from spindle.rpc.protocol.settings import (
     ApprovalsReviewer,
     AskForApproval,
@@ -26,6 +26,7 @@ from spindle.rpc.protocol.shapes import ABSENT, Absent, AbsolutePath, PathName
 from spindle.rpc.protocol.wire import Notification
 
 TurnStatus: TypeAlias = Literal["completed", "interrupted", "failed", "inProgress"]
+AdditionalContextKind: TypeAlias = Literal["untrusted", "application"]
 TurnItemsView: TypeAlias = Literal["notLoaded", "summary", "full"]
 TurnPlanStepStatus: TypeAlias = Literal["pending", "inProgress", "completed"]
 
@@ -53,6 +54,24 @@ class Turn:
     duration_ms: int | None = None
 
 
+@frozen
+class AdditionalContextEntry:
+    """Something that the model is to know. `untrusted` is sent as the output of a tool, labelled by `name` or the key."""
+
+    value: str
+    kind: AdditionalContextKind
+    name: str | None = None
+
+
+@frozen
+class TurnToolOutput:
+    """An output for the model that answers no call."""
+
+    name: str
+    output: FunctionCallOutputBody
+    namespace: str | None = None
+
+
 @frozen(kw_only=True)
 class TurnStartParams:
     """Start a turn. Its settings also apply to the turns after it, except `output_schema` and `service_tier_for_turn`.
@@ -65,6 +84,8 @@ class TurnStartParams:
     thread_id: str
     client_user_message_id: str | None = None
     input: Sequence[UserInput]
+    tool_output: TurnToolOutput | None = None
+    additional_context: Mapping[str, AdditionalContextEntry] | None = None
     responsesapi_client_metadata: Mapping[str, str] | None = field(default=None, metadata={"experimental": True})
     environments: Sequence[TurnEnvironmentParams] | None = field(default=None, metadata={"experimental": True})
     cwd: PathName | None = None
@@ -98,6 +119,7 @@ class TurnSteerParams:
     thread_id: str
     client_user_message_id: str | None = None
     input: Sequence[UserInput]
+    additional_context: Mapping[str, AdditionalContextEntry] | None = None
     responsesapi_client_metadata: Mapping[str, str] | None = field(default=None, metadata={"experimental": True})
     expected_turn_id: str
 

@@ -17,6 +17,9 @@ REFUSED: Final[Mapping[str, Mapping[str, tuple[object, ...]]]] = {
     "GcpPatch": {"credentialFile": (), "location": (), "projectId": ()},
     "HooksListParams": {"threadId": ()},
     "ImageInput": {"fileId": ()},
+    "ListMcpServerStatusParams": {"environmentId": ()},
+    "McpResourceReadParams": {"connectorId": (), "environmentId": (), "target": ()},
+    "McpServerToolCallParams": {"environmentId": ()},
     "ThreadForkParams": {
         "attachToSource": (False,),
         "deferGoalContinuation": (False,),
@@ -27,7 +30,8 @@ REFUSED: Final[Mapping[str, Mapping[str, tuple[object, ...]]]] = {
     "ThreadMetadataUpdateParams": {"daybreakEnabled": ()},
     "ThreadStartParams": {"selectedCapabilityRoots": ([],)},
     "ThreadSettingsUpdateParams": {"disabledPluginIds": ([],)},
-    "TurnStartParams": {"disabledPluginIds": ([],), "toolOutput": ()},
+    "TurnToolOutput": {"retain": (False,)},
+    "TurnStartParams": {"disabledPluginIds": ([],)},
 }
 """Refused members, with the values (besides null) that ask for nothing."""
 
@@ -44,18 +48,18 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "ConnectionSignPayload": "nonce targetOrigin targetPath tokenExpiresAt tokenSha256Base64url",
         "ConsumeAccountRateLimitResetCreditParams": "creditId",
         "DeviceKeyCreateParams": "protectionPolicy",
-        "DynamicToolNamespace": "description",
         "DynamicToolSpec": "deferLoading",
         "EnrollmentSignPayload": "challengeExpiresAt challengeId deviceIdentitySha256Base64url nonce targetOrigin targetPath",
         "GetAccountParams": "refreshToken",
         "GetAccountRateLimitsParams": "excludeResetCreditDetails supportsLunaReserve",
         "GetAuthStatusParams": "refreshToken",
         "GranularSettings": "skill_approval",
-        "ImageInput": "detail",
         "InitializeCapabilities": "explicitGatewayOauth extensions mcpServerOpenaiFormElicitation requestAttestation "
         "requiredHumanApproval",
         "LocalImageInput": "detail",
         "McpResourceReadTarget": "connectorId linkId",
+        "ListMcpServerStatusParams": "threadId",
+        "McpResourceReadParams": "_meta originCallId",
         "McpServerEventStreamStartParams": "subscriptionId",
         "McpServerEventStreamStopParams": "subscriptionId",
         "PluginInstallParams": "installAttemptId",
@@ -78,9 +82,9 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "ThreadSettingsUpdateParams": "multiAgentMode",
         "ThreadStartParams": "allowProviderModelFallback daybreakEnabled mockExperimentalField multiAgentMode "
         "persistExtendedHistory serviceName",
-        "TurnStartParams": "additionalContext cyberAccessProgram multiAgentMode "
+        "TurnStartParams": "cyberAccessProgram multiAgentMode "
         "parentTurnId responsesapiClientMetadataPatch rootTurnId turnTrigger",
-        "TurnSteerParams": "additionalContext responsesapiClientMetadata responsesapiClientMetadataPatch",
+        "TurnSteerParams": "responsesapiClientMetadata responsesapiClientMetadataPatch",
         "WebrtcRealtimeTransport": "sdp",
     }.items()
 }

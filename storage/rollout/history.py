@@ -78,6 +78,8 @@ def stored(payload: Json) -> StoredItem | None:
     if not isinstance(kind, str) or kind in _NOT_SENT:
         return None
     if kind in _OUTPUTS:
+        if not payload.get("call_id") and not payload.get("name"):
+            return None
         _cut(payload)
     for name in _INTERNAL:
         payload.pop(name, None)
@@ -98,7 +100,7 @@ def user_text_item(words: str) -> StoredItem:
 def with_aborted_outputs(items: Sequence[StoredItem], pending: Collection[str] = ()) -> list[StoredItem]:
     """The items, with an output `aborted` after each call without output, and without outputs that have no call.
 
-    Calls that are `pending` get their outputs later.
+    Calls that are `pending` get their outputs later. An output without a call id is what a client has sent.
 
     A provider would always refuse a history with either; a process that died during a call leaves such a history.
     """
@@ -108,7 +110,7 @@ def with_aborted_outputs(items: Sequence[StoredItem], pending: Collection[str] =
         return list(items)
     done: list[StoredItem] = []
     for item in items:
-        if item.type in _OUTPUTS and item.call_id not in asked:
+        if item.type in _OUTPUTS and item.call_id is not None and item.call_id not in asked:
             continue
         done.append(item)
         output = _OUTPUT_OF.get(item.type)

@@ -102,15 +102,29 @@ def _user_input(value: object) -> Json:
         case "text":
             return _text_input(given.get("text"), given.get("text_elements"))
         case "image":
-            return {"type": "image", "url": given.get("image_url", given.get("url"))}
+            return _reference("image", given, "image_url", "detail")
+        case "audio":
+            return _reference("audio", given, "audio_url")
         case "local_image" | "localImage":
-            return {"type": "localImage", "path": given.get("path")}
+            detail = {"detail": given["detail"]} if given.get("detail") is not None else {}
+            return {"type": "localImage", "path": given.get("path"), **detail}
+        case "local_audio" | "localAudio":
+            return {"type": "localAudio", "path": given.get("path")}
         case _:
             return given
 
 
+def _reference(kind: str, given: Json, url: str, *more: str) -> Json:
+    """An image or audio by URL or by the id of a file."""
+    found = {"url": given.get(url, given.get("url")), "fileId": given.get("file_id", given.get("fileId"))}
+    found |= {name: given.get(name) for name in more}
+    return {"type": kind, **{name: value for name, value in found.items() if value is not None}}
+
+
 def user_message(event: Json) -> Json:
     """The item of a `user_message` event, without its id."""
+    if whole := sequence(event.get("content")):
+        return {"type": "userMessage", **_client_id(event), "content": [_user_input(part) for part in whole]}
     content: list[Json] = []
     if text(event.get("message")).strip():
         content.append(_text_input(event.get("message"), event.get("text_elements")))
@@ -284,6 +298,11 @@ def _exited_review(event: Json) -> Json:
     return {"type": "exitedReviewMode", "review": review}
 
 
+def _function_call_output(item: Json) -> Json:
+    given = {"name": text(item.get("name")), "namespace": item.get("namespace"), "output": item.get("output")}
+    return {"type": "functionCallOutput", **given}
+
+
 def _plan(item: Json) -> Json:
     return {"type": "plan", "text": text(item.get("text"))}
 
@@ -343,6 +362,7 @@ _NAMED: Mapping[str, Callable[[Json], Json]] = {
     "AgentMessage": _agent_item,
     "Reasoning": _reasoning_item,
     "Plan": _plan,
+    "FunctionCallOutput": _function_call_output,
     "CommandExecution": _command,
     "FileChange": _patch,
     "McpToolCall": _mcp_call,

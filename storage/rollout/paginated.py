@@ -45,6 +45,7 @@ def _item(name: object, event: Json) -> Json | None:
             content = content if event["message"].strip() else []
             content += [{"type": "image", "image_url": url} for url in event["images"]]
             content += [{"type": "local_image", "path": path} for path in event["local_images"]]
+            content = event.get("content", content)
             client_id = {"client_id": event["client_id"]} if "client_id" in event else {}
             return {"type": "UserMessage", "id": str(uuid.uuid4()), **client_id, "content": content}
         case records.AGENT_MESSAGE:

@@ -212,11 +212,12 @@ def user_message(
     local_images: Sequence[str],
     text_elements: Sequence[dict[str, Any]],
     client_id: str | None = None,
+    content: Sequence[dict[str, Any]] | None = None,
 ) -> Entry:
     """What the user said: all text as one, the URLs and paths of images, and the elements of the text.
 
     `client_id` is the client's own id of the message, as in Codex 0.169. It comes first, so that it is found without
-    parsing the line.
+    parsing the line. `content` has all parts, in the form of 0.171, if the other members cannot hold them; 0.124 ignores it.
     """
     return EVENT_MSG, {
         "type": USER_MESSAGE,
@@ -225,6 +226,7 @@ def user_message(
         "images": images,
         "local_images": local_images,
         "text_elements": text_elements,
+        **({} if content is None else {"content": content}),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -14,12 +15,14 @@ from spindle.actors.thread.messages import InterruptTurn, StartTurn, SteerTurn
 from spindle.actors.turn.user_input import check_input
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.turns import (
+    AdditionalContextEntry,
     TurnInterruptParams,
     TurnInterruptResponse,
     TurnStartParams,
     TurnStartResponse,
     TurnSteerParams,
     TurnSteerResponse,
+    TurnToolOutput,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +32,10 @@ if TYPE_CHECKING:
 def start(caller: Caller, params: TurnStartParams, reply: Reply[Any]) -> None:
     """turn/start"""
     id = thread_id(params.thread_id)
-    check_input(params.input, params.client_user_message_id)
+    if params.additional_context or params.tool_output is not None:
+        _check_extra(params.additional_context, params.tool_output, with_input=bool(params.input))
+    if params.tool_output is None:
+        check_input(params.input, params.client_user_message_id)
     check_profile(params.permission_profile)
     if (content := based_input(caller, params.input)) is not params.input:
         params = evolve(based(caller, params, "cwd"), input=content)
@@ -42,6 +48,8 @@ def steer(caller: Caller, params: TurnSteerParams, reply: Reply[Any]) -> None:
     id = thread_id(params.thread_id)
     if not params.expected_turn_id:
         raise invalid_request("expectedTurnId must not be empty")
+    if params.additional_context:
+        _check_extra(params.additional_context)
     check_input(params.input, params.client_user_message_id)
     out = mapped(reply, TurnSteerResponse)
     message = SteerTurn(
@@ -49,8 +57,18 @@ def steer(caller: Caller, params: TurnSteerParams, reply: Reply[Any]) -> None:
         content=based_input(caller, params.input),
         expected_turn_id=params.expected_turn_id,
         client_id=params.client_user_message_id,
+        context=params.additional_context,
     )
     caller.backend.registry.route(ToThread(id, message))
+
+
+def _check_extra(
+    context: Mapping[str, AdditionalContextEntry] | None, output: TurnToolOutput | None = None, *, with_input: bool = True
+) -> None:
+    from spindle.actors.turn.additional_context import check_output, context_items
+
+    check_output(output, with_input=with_input)
+    context_items(context)
 
 
 def interrupt(caller: Caller, params: TurnInterruptParams, reply: Reply[Any]) -> None:

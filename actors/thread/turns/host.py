@@ -20,7 +20,7 @@ from spindle.actors.thread.usage import token_usage
 from spindle.actors.tools.interface import BackgroundTasks, Permission, Refusal, Subject, TurnCancelled, Use
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.context import Included, Surroundings, opening, today
-from spindle.actors.turn.host import Compacted, TurnInput
+from spindle.actors.turn.host import Compacted, ContextItems, TurnInput
 from spindle.actors.turn.work import Work
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
@@ -185,6 +185,7 @@ class LiveTurnHost:
         context = conversation.last_context
         replace = partial(conversation.replace, compacted.items, compacted.summary)
         await conversation.keep(self._as_kept(compacted.entries()), replace)
+        self._state.last_additional = {}
         if compacted.context != "later" and context is not None:
             self.record(records.turn_context(context))
         if conversation.usage is not None:
@@ -209,6 +210,11 @@ class LiveTurnHost:
     def next_input(self) -> TurnInput | None:
         """See TurnHost."""
         return self._turn.pending[0] if self._turn.pending else None
+
+    def news(self, context: ContextItems) -> Sequence[dict[str, Any]]:
+        """See TurnHost."""
+        before, self._state.last_additional = self._state.last_additional, context
+        return [item for key, item in context.items() if before.get(key) != item]
 
     def input_done(self) -> None:
         """See TurnHost."""

@@ -13,6 +13,7 @@ from uuid_utils import uuid7
 
 from spindle.actors.kernel.mailbox import Ask
 from spindle.actors.settings.allowed import check
+from spindle.actors.settings.catalogue import model_info
 from spindle.actors.settings.readable import readable_files
 from spindle.actors.settings.requests import changed
 from spindle.actors.settings.settings import Settings
@@ -33,7 +34,7 @@ from spindle.actors.turn.host import TurnInput
 from spindle.actors.turn.review import label
 from spindle.actors.turn.user_input import to_response_item
 from spindle.rpc.protocol.errors import ThreadNotFound, invalid_request, overloaded
-from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput, UserMessageItem
+from spindle.rpc.protocol.items import AudioInput, LocalAudioInput, SkillInput, TextInput, UserInput, UserMessageItem
 from spindle.rpc.protocol.threads import ActiveStatus
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
 from spindle.rpc.weighing import weigh
@@ -107,7 +108,7 @@ class TurnQueue:
         check(settings, state.config.requirements)
         given = None
         if thread.turn is None or thread.turn.joinable:
-            given = await self._input(message.params.input, settings, client_id)
+            given = await self._given(message.params, settings)
         if withdrawn(message):
             message.reply.reject(invalid_request("the turn has been withdrawn"))
         elif given is None or (thread.turn is not None and not thread.turn.joinable):
@@ -190,6 +191,10 @@ class TurnQueue:
             return
         settings = thread.turn.settings if thread.turn else thread.state.settings
         given = await self._input(message.content, settings, message.client_id)
+        if message.context:
+            from spindle.actors.turn.additional_context import context_items
+
+            given = evolve(given, context=context_items(message.context))
         turn = thread.turn
         if turn is None or not turn.takes_input or turn.script is not None:
             raise invalid_request("no active turn to steer")
@@ -275,13 +280,33 @@ class TurnQueue:
         shown = await one_turn(await conversation.snapshot(live.id if live else None), id)
         return Turn(id) if shown is None else evolve(shown, items=())
 
+    async def _given(self, params: TurnStartParams, settings: Settings) -> TurnInput:
+        """What a request gives a turn. Raises RpcError."""
+        client_id = params.client_user_message_id
+        if not params.additional_context and params.tool_output is None:
+            return await self._input(params.input, settings, client_id)
+        from spindle.actors.turn.additional_context import context_items, output_item, shown_output
+
+        context, output = context_items(params.additional_context), params.tool_output
+        if output is not None:
+            return TurnInput((), output_item(output), (), client_id, context, shown_output(output))
+        return evolve(await self._input(params.input, settings, client_id), context=context)
+
+    def _modalities(self, content: Sequence[UserInput], settings: Settings) -> Sequence[str]:
+        """The input modalities of the model, as far as they matter."""
+        if not any(isinstance(part, AudioInput | LocalAudioInput) for part in content):
+            return ()
+        config = self._thread.state.config
+        listed = self._thread.services.model_lists.entries(settings.model_provider, config)
+        return model_info(settings.model, config, listed).modalities
+
     async def _input(self, content: Sequence[UserInput], settings: Settings, client_id: str | None) -> TurnInput:
         """The input with the images, skills and plugins that it mentions, if a turn with `settings` may read them."""
         thread = self._thread
         skills, state = thread.services.skills, thread.state
         mentions = any(isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content)
         readable = readable_files(thread.services.home, settings, self._tools.granted)
-        item = await to_response_item(content, readable)
+        item = await to_response_item(content, readable, self._modalities(content, settings))
         added: list[dict[str, Any]] = []
         if mentions:
             find = partial(skills.mentioned, content, state.settings.cwd, state.config.raw, readable, state.config.plugins)
@@ -299,7 +324,7 @@ def withdrawn(message: object) -> bool:
 
 
 async def _join(turn: LiveTurn, given: TurnInput) -> None:
-    if len(turn.pending) >= PENDING or sum(weigh(one.item) for one in turn.pending) > PENDING_WEIGHT:
+    if len(turn.pending) >= PENDING or sum(weigh((one.item, one.context)) for one in turn.pending) > PENDING_WEIGHT:
         raise overloaded()
     turn.pending.append(given)
     if given.client_id is not None:

@@ -14,7 +14,7 @@ from spindle.actors.settings.settings import FIELDS, Settings
 from spindle.actors.turn.host import TurnInput
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.converter import InvalidValue, encode, structure
-from spindle.rpc.protocol.items import UserInput
+from spindle.rpc.protocol.items import FunctionCallOutputItem, UserInput
 from spindle.rpc.protocol.settings import CollaborationMode
 from spindle.rpc.protocol.turns import TurnStartParams
 from spindle.storage.state import StateStore
@@ -54,7 +54,14 @@ class SuspendedTurn:
                 "calls": self.calls,
                 "pending": self.pending,
                 "input": [
-                    {"content": one.content, "item": one.item, "attached": one.attached, "clientId": one.client_id}
+                    {
+                        "content": one.content,
+                        "item": one.item,
+                        "attached": one.attached,
+                        "clientId": one.client_id,
+                        "context": one.context,
+                        "output": one.output,
+                    }
                     for one in self.input
                 ],
             }
@@ -75,7 +82,14 @@ class SuspendedTurn:
                 calls=structure(stored["calls"], _IDS),
                 pending=structure(stored["pending"], _IDS),
                 input=[
-                    TurnInput(structure(one["content"], _CONTENT), one["item"], one["attached"], one.get("clientId"))
+                    TurnInput(
+                        structure(one["content"], _CONTENT),
+                        one["item"],
+                        one["attached"],
+                        one.get("clientId"),
+                        one.get("context") or {},
+                        structure(one["output"], FunctionCallOutputItem) if one.get("output") else None,
+                    )
                     for one in stored["input"]
                 ],
             )

@@ -221,7 +221,7 @@ WRONG_INPUTS: list[tuple[object, str, str]] = [
     (["x"], 'invalid type: string "x", expected internally tagged enum UserInput', "input[0]"),
     (
         [{"type": "text", "text": "a"}, {"type": "bogus"}],
-        "unknown variant `bogus`, expected one of `text`, `image`, `localImage`, `skill`, `mention`",
+        "unknown variant `bogus`, expected one of `text`, `image`, `localImage`, `audio`, `localAudio`, `skill`, `mention`",
         "input[1].type",
     ),
     ([{"type": "text"}], "missing field `text`", "input[0]"),

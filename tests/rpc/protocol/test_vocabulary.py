@@ -85,7 +85,7 @@ def test_served_members_are_read_by_code() -> None:
     read = read_above()
     classes = classes_of_params()
     # kept unchanged
-    whole = {"ThreadSectionAppearance"}
+    whole = {"ThreadSectionAppearance", "EncryptedContent"}
     unread = {
         f"{name}.{wire}"
         for name, cls in classes.items()
@@ -105,8 +105,8 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("thread/settings/update", {"disabledPluginIds": ["x"]}, "thread/settings/update.disabledPluginIds"),
     (
         "turn/start",
-        {"threadId": "x", "input": [{"type": "text", "text": "a"}, {"type": "image", "fileId": "x"}]},
-        "turn/start.input[1].fileId",
+        {"threadId": "x", "input": [], "toolOutput": {"name": "f", "output": "", "retain": True}},
+        "turn/start.toolOutput.retain",
     ),
 ]
 

@@ -1,0 +1,130 @@
+"""What a client tells the model beside the user's input: additional context, and outputs that answer no call."""
+
+import orjson
+import pytest
+
+from spindle.actors.kernel.mailbox import answer
+from spindle.actors.registry.messages import ToThread
+from spindle.actors.thread.messages import StartTurn
+from spindle.rpc.protocol.converter import structure
+from spindle.rpc.protocol.items import FunctionCallOutputItem
+from spindle.rpc.protocol.turns import TurnStartParams
+
+
+@pytest.fixture
+def say(scripted):
+    """say(runtime, thread, **members of turn/start) -> the input of the turn's last request, without context of ours."""
+
+    async def start(runtime, thread, model, **members):
+        params = structure({"threadId": thread.id, "input": [{"type": "text", "text": "hi"}], **members}, TurnStartParams)
+        events = thread.events()
+        await answer(
+            lambda reply: runtime._backend.registry.route(ToThread(thread.id, StartTurn(reply=reply, params=params)))
+        )
+        seen = []
+        async for event in events:
+            if event.METHOD == "item/completed":
+                seen.append(event.item)
+            if event.METHOD == "turn/completed":
+                break
+        return seen, [orjson.loads(item) for item in model.requests[-1].input]
+
+    return start
+
+
+def told(items):
+    """Outputs, and developer messages with the mark of a key."""
+    found = []
+    for item in items:
+        if item["type"] == "function_call_output":
+            found.append((item.get("namespace"), item["name"], item["output"]))
+        elif item["role"] == "developer" and item["content"][0]["text"].startswith("<k"):
+            found.append(item["content"][0]["text"])
+    return found
+
+
+async def test_context_is_told_when_it_is_new(opened, scripted, say):
+    model = scripted()
+    entries = {
+        "k1": {"value": "one", "kind": "untrusted"},
+        "k2": {"value": "two", "kind": "application"},
+        "k 3": {"value": "three", "kind": "untrusted"},
+        "k4": {"value": "four", "kind": "untrusted", "name": "label"},
+    }
+    first = [("agent", "k_3", "three"), ("agent", "k1", "one"), "<k2>two</k2>", ("agent", "label", "four")]
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        _, items = await say(runtime, thread, model, additionalContext=entries)
+        assert told(items) == first
+        assert items[-1]["role"] == "user"
+        changed = entries | {"k2": {"value": "2", "kind": "application"}}
+        _, items = await say(runtime, thread, model, additionalContext=changed)
+        assert told(items) == [*first, "<k2>2</k2>"]
+        await say(runtime, thread, model)
+        _, items = await say(runtime, thread, model, additionalContext={"k1": entries["k1"]})
+        assert told(items) == [*first, "<k2>2</k2>", ("agent", "k1", "one")]
+    async with opened(model) as runtime, runtime.resume_thread(thread.id) as thread:
+        _, items = await say(runtime, thread, model)
+        assert len(told(items)) == len(first) + 2
+
+
+async def test_a_long_entry_is_cut(opened, scripted, say):
+    model = scripted()
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        _, items = await say(
+            runtime, thread, model, additionalContext={"k": {"value": "x" * 9000, "kind": "untrusted"}}
+        )
+        assert told(items)[0][2] == "x" * 2000 + "…1250 tokens truncated…" + "x" * 2000
+
+
+async def test_an_output_that_answers_no_call(opened, scripted, say, stored_turns):
+    model = scripted()
+    content = [{"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": "data:,", "detail": "low"}]
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        (item, _), items = await say(
+            runtime, thread, model, input=[], toolOutput={"name": "f", "namespace": "n", "output": "out"}
+        )
+        assert isinstance(item, FunctionCallOutputItem)
+        assert (item.name, item.namespace, item.output) == ("f", "n", "out")
+        assert told(items) == [("n", "f", "out")]
+        await say(runtime, thread, model, input=[], toolOutput={"name": "g", "output": content})
+    async with opened(model) as runtime:
+        turns = await stored_turns(runtime, thread.id)
+        assert turns[0].items[0] == item
+        assert turns[1].items[0].output[1].detail == "low"
+        async with runtime.resume_thread(thread.id) as again:
+            _, items = await say(runtime, again, model)
+            assert told(items) == [("n", "f", "out"), (None, "g", content)]
+
+
+@pytest.mark.parametrize(
+    ("members", "refusal"),
+    [
+        ({"toolOutput": {"name": "f", "output": ""}}, "`toolOutput` cannot be combined with nonempty `input`"),
+        ({"input": [], "toolOutput": {"name": "", "output": ""}}, "`toolOutput.name` must not be empty"),
+        ({"input": []}, "input must not be empty"),
+        (
+            {"additionalContext": {"k": {"value": "", "kind": "untrusted", "name": "No"}}},
+            "additional context name must match [a-z][a-z0-9_]{0,63}",
+        ),
+        (
+            {"additionalContext": {str(n): {"value": "", "kind": "untrusted"} for n in range(257)}},
+            "additionalContext must have at most 256 entries",
+        ),
+        (
+            {"input": [{"type": "audio"}]},
+            "Invalid request: data did not match any variant of untagged enum AudioReference",
+        ),
+        (
+            {"input": [{"type": "image", "detail": "low"}]},
+            "Invalid request: data did not match any variant of untagged enum ImageReference",
+        ),
+    ],
+)
+async def test_refusals(opened, talk, members, refusal):
+    async with opened() as runtime:
+        client = await talk(runtime)
+        thread = await client.call("thread/start")
+        given = {"input": [{"type": "text", "text": "hi"}], **members}
+        id = client.ask("turn/start", threadId=thread["thread"]["id"], **given)
+        answer = await client.settled(id)
+        assert answer["error"] == {"code": -32600, "message": refusal}
