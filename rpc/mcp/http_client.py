@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import httpx
 
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _CONNECT_SECONDS: Final = 30.0
 _DIRECT: Final = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
-def http_client(headers: Mapping[str, str]) -> httpx.AsyncClient:
+def http_client(headers: Mapping[str, str] = NO_HEADERS) -> httpx.AsyncClient:
     """A client that sends `headers` with each request. Call it in a worker thread: it takes 0.1 s or more."""
     import httpx
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 CLIENT_NAME: Final = "Spindle"
 REQUEST_SECONDS: Final = 10.0
 """The most seconds for one request."""
+DISCOVERY_SECONDS: Final = 20.0
+"""The most seconds to find an authorization server."""
 _BODY: Final = 256 * 1024
 """The most bytes of an answer."""
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,16384}")
@@ -93,6 +95,12 @@ async def discover(client: httpx.AsyncClient, url: str) -> AuthorizationServer |
 
     Raises OAuthError if the server cannot be reached, or if what it says is inconsistent.
     """
+    with trio.move_on_after(DISCOVERY_SECONDS):
+        return await _discover(client, url)
+    raise OAuthError(f"the authorization server of {shown(url)} was not found within {DISCOVERY_SECONDS:g} seconds")
+
+
+async def _discover(client: httpx.AsyncClient, url: str) -> AuthorizationServer | None:
     metadata = await _protected_resource(client, url)
     if metadata is not None:
         for issuer in sequence(metadata.get("authorization_servers"))[:4]:

@@ -154,7 +154,9 @@ class Config:
     @property
     def key_variables(self) -> frozenset[str]:
         """The environment variables with credentials, as providers and MCP servers name them."""
-        return key_variables(self.raw, self.layers)
+        brought = [server for plugin in self.plugins for server in plugin.servers.values()]
+        named = {name for one in brought for name in (one.bearer_token_env_var, *one.env_http_headers.values()) if name}
+        return key_variables(self.raw, self.layers) | named
 
     @property
     def model(self) -> str | None:

@@ -141,14 +141,17 @@ def approve_tool(file: Path, server: str, tool: str, plugin_id: str | None = Non
     """
 
     def change(document: Any) -> None:
-        above: Any = document if plugin_id is None else (document.get("plugins") or {}).get(plugin_id)
-        if above is None:
-            raise ConfigError(f"plugin `{plugin_id}` is not configured here", file)
-        table: Any = above.get("mcp_servers", {}).get(server)
-        if table is None and plugin_id is not None:
-            table = above.setdefault("mcp_servers", {}).setdefault(server, {})
-        if table is None:
-            raise ConfigError(f"MCP server `{server}` is not configured here", file)
+        table: Any
+        if plugin_id is None:
+            servers: Any = document.get("mcp_servers") or {}
+            table = servers.get(server)
+            if table is None:
+                raise ConfigError(f"MCP server `{server}` is not configured here", file)
+        else:
+            plugins: Any = document.get("plugins") or {}
+            if plugin_id not in plugins:
+                raise ConfigError(f"plugin `{plugin_id}` is not configured here", file)
+            table = plugins[plugin_id].setdefault("mcp_servers", {}).setdefault(server, {})
         table.setdefault("tools", {}).setdefault(tool, {})["approval_mode"] = "approve"
 
     edit(file, change)

@@ -64,6 +64,7 @@ class PluginCache:
         make_folder(place.parent)
         make_folder(self._lock.parent)
         with locked(self._lock):
+            _sweep(place.parent)
             fresh = place.with_name(f".{plugin.name}.{os.getpid()}-{os.urandom(6).hex()}")
             try:
                 make_folder(fresh)
@@ -77,26 +78,37 @@ class PluginCache:
     def remove(self, plugin: PluginId) -> None:
         """Remove all versions of a plugin, if there are any. Raises OSError."""
         place = self._place(plugin)
-        if not os.path.lexists(place):
-            return
         make_folder(self._lock.parent)
         with locked(self._lock):
+            _sweep(place.parent)
             discard(place)
 
     def _place(self, plugin: PluginId) -> Path:
         return self._plugins / "cache" / plugin.marketplace / plugin.name
 
 
+def _sweep(folder: Path) -> None:
+    """Remove what a crash or a fault has left of earlier changes. The lock is held, so nothing of it is in use."""
+    with suppress(FileNotFoundError):
+        for entry in os.listdir(folder):
+            if entry.startswith("."):
+                shutil.rmtree(folder / entry, ignore_errors=True)
+
+
 def discard(folder: Path) -> None:
     """Remove a folder at once, by renaming it first. A link is removed, not what it names. Raises OSError."""
     gone = folder.with_name(f".{folder.name}.{os.getpid()}-{os.urandom(6).hex()}")
-    with suppress(FileNotFoundError):
+    try:
         os.rename(folder, gone)
+    except FileNotFoundError:
+        return
+    try:
         sync_folder(folder.parent)
+    finally:
         if gone.is_symlink():
             gone.unlink()
         else:
-            shutil.rmtree(gone)
+            shutil.rmtree(gone, ignore_errors=True)
 
 
 def _exchange(fresh: Path, place: Path) -> None:

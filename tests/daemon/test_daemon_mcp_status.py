@@ -110,12 +110,13 @@ def test_a_plugins_server_is_in_the_local_environment(home: Path, tmp_path: Path
         client.call("mcpServer/tool/call", server="outer", **call)
     read = {"server": "inner", "uri": "mem://a", "threadId": thread}
     assert client.call("mcpServer/resource/read", **read, environmentId="local")["originCallId"] is None
-    for params, reason in [
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"environmentId": "other"}, r"unknown MCP server 'inner \(environment other\)'"),
         ({"_meta": {"threadId": "x"}}, "reserved resource read metadata key: threadId"),
         ({"target": {"connectorId": "c", "linkId": None}}, "target requires unscoped codex_apps"),
         ({"threadId": None, "originCallId": "c"}, "originCallId requires threadId"),
-    ]:
+    ]
+    for params, reason in wrong:
         with pytest.raises(Refused, match=reason):
             client.call("mcpServer/resource/read", **read | params)
 

@@ -14,7 +14,7 @@ from spindle.actors.tools.mcp.server import Server
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.mcp.http_client import http_client
 from spindle.rpc.mcp.mcp_errors import LoginRequired, McpError
-from spindle.rpc.mcp.oauth import OAuthError, TokenRefused, discover, refresh
+from spindle.rpc.mcp.oauth import Granted, OAuthError, TokenRefused, discover, refresh
 from spindle.rpc.protocol.mcp import McpAuthStatus
 from spindle.storage.config import McpServerConfig
 from spindle.storage.mcp_tokens import McpTokens, McpTokenStore
@@ -97,20 +97,24 @@ class Authorization:
     async def _refresh(self, tokens: McpTokens) -> str:
         if tokens.refresh_token is None:
             raise LoginRequired(self._name, again=True)
-        client = await trio.to_thread.run_sync(http_client, {})
+        client = await trio.to_thread.run_sync(http_client)
         try:
             server = await discover(client, self._url)
             if server is None or (tokens.issuer is not None and server.issuer != tokens.issuer):
                 # a refresh token is for the server that gave it
                 raise LoginRequired(self._name, again=True)
-            granted = await refresh(
-                client,
-                server,
-                refresh_token=tokens.refresh_token,
-                client_id=tokens.client_id,
-                scopes=tokens.scopes,
-                resource=server.resource,
-            )
+            # A cancelled request could use the refresh token up, and lose the new one. It has a deadline.
+            with trio.CancelScope(shield=True):
+                granted = await refresh(
+                    client,
+                    server,
+                    refresh_token=tokens.refresh_token,
+                    client_id=tokens.client_id,
+                    scopes=tokens.scopes,
+                    resource=server.resource,
+                )
+                await self._keep(_with(tokens, granted))
+                return granted.access_token
         except TokenRefused as error:
             await self._keep(evolve(tokens, refresh_token=None))
             raise LoginRequired(self._name, again=True) from error
@@ -119,16 +123,6 @@ class Authorization:
         finally:
             with trio.CancelScope(shield=True):
                 await client.aclose()
-        await self._keep(
-            evolve(
-                tokens,
-                access_token=granted.access_token,
-                expires_at=ends_at(granted.seconds),
-                refresh_token=granted.refresh_token or tokens.refresh_token,
-                scopes=tokens.scopes if granted.scopes is None else granted.scopes,
-            )
-        )
-        return granted.access_token
 
     async def _keep(self, tokens: McpTokens) -> None:
         """Store tokens. The former ones may be invalid already, so this is not cancelled."""
@@ -137,6 +131,16 @@ class Authorization:
                 await trio.to_thread.run_sync(self._store.keep, tokens)
         except OSError as error:
             raise McpError(f"the tokens of MCP server '{self._name}' cannot be stored: {error}") from error
+
+
+def _with(tokens: McpTokens, granted: Granted) -> McpTokens:
+    return evolve(
+        tokens,
+        access_token=granted.access_token,
+        expires_at=ends_at(granted.seconds),
+        refresh_token=granted.refresh_token or tokens.refresh_token,
+        scopes=tokens.scopes if granted.scopes is None else granted.scopes,
+    )
 
 
 async def authenticated(
@@ -155,7 +159,7 @@ async def authenticated(
             return "oAuth"
         if server is None or server.state != "ready":
             return "unsupported"
-        client = await trio.to_thread.run_sync(http_client, {})
+        client = await trio.to_thread.run_sync(http_client)
         try:
             return "unsupported" if await discover(client, config.url) is None else "notLoggedIn"
         finally:

@@ -55,7 +55,7 @@ async def log_in(
     Cancelling it frees the port.
     """
     assert config.url is not None
-    client = await trio.to_thread.run_sync(http_client, {})
+    client = await trio.to_thread.run_sync(http_client)
     try:
         server = await discover(client, config.url)
         if server is None:
@@ -107,12 +107,13 @@ async def _authorize(
                 resource=resource,
             )
         )
-        with trio.move_on_after(seconds) as waiting:
+        code = None
+        with trio.move_on_after(seconds):
             code = await callback.code()
     finally:
         with trio.CancelScope(shield=True):
             await callback.aclose()
-    if waiting.cancelled_caught:
+    if code is None:
         raise OAuthError("timed out waiting for OAuth callback")
     granted = await exchange(
         client, server, code=code, client_id=client_id, redirect_uri=redirect_uri, pkce=pkce, resource=resource

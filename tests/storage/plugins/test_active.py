@@ -94,6 +94,14 @@ def test_the_users_own_server_has_precedence_and_a_policy_limits_the_plugins(loa
     assert any("disabled_tools" in warning for warning in hook_config(broken).warnings)
 
 
+def test_commands_do_not_get_the_keys_of_a_plugins_server(
+    home: Home, tmp_path: Path, load: Callable[..., Config]
+) -> None:
+    server = {"url": "https://example.test/", "bearer_token_env_var": "TOKEN", "env_http_headers": {"x-key": "KEY"}}
+    PluginCache(home).install(ALPHA, plugin(tmp_path / "new", "alpha", mcpServers={"web": server}))
+    assert {"TOKEN", "KEY"} <= load().key_variables
+
+
 def test_an_approval_of_a_tool_is_kept_with_its_plugin(home: Home, load: Callable[..., Config]) -> None:
     load()
     approve_tool(home.config_file, "alpha-server", "write", "alpha@mk")

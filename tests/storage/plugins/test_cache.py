@@ -57,6 +57,7 @@ def test_a_new_version_replaces_the_old_one(home: Home, tmp_path: Path) -> None:
     plugins.install(ALPHA, plugin(tmp_path / "three", "alpha", version=None))
     assert [path.name for path in (home.path / "plugins/cache/mk/alpha").iterdir()] == ["local"]
     assert os.listdir(home.path / "plugins/cache/mk") == ["alpha"]
+    (home.path / "plugins/cache/mk/.alpha.1-ff/1.0").mkdir(parents=True)  # left by a crash
     plugins.remove(ALPHA)
     plugins.remove(ALPHA)
     assert plugins.root(ALPHA) is None

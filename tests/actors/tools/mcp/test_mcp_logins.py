@@ -112,6 +112,7 @@ async def test_a_login_gives_the_tokens_with_which_a_server_starts(web, store, l
     tokens = stored(store, web)
     assert tokens.access_token in web.tokens
     assert (tokens.issuer, tokens.client_id, tokens.scopes) == (web.origin, client, ("a", "c"))
+    assert tokens.expires_at is not None
     assert 3590 < tokens.expires_at / 1000 - time.time() <= 3600
     file = tmp_path / "home/.credentials.json"
     assert file.stat().st_mode & 0o777 == 0o600
