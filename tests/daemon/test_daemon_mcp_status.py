@@ -96,8 +96,9 @@ def test_a_plugins_server_is_in_the_local_environment(home: Path, tmp_path: Path
     write(plugin(root / "plugins", "alpha") / ".mcp.json", {"mcpServers": {"inner": TINY}})
     configured(home, tiny("outer"))
     client = launch().client()
-    client.call("plugin/install", marketplacePath=str(marketplace(root, "mk", "alpha")), pluginName="alpha")
     thread = client.start_thread()["id"]
+    client.call("plugin/install", marketplacePath=str(marketplace(root, "mk", "alpha")), pluginName="alpha")
+    client.run_turn(thread, "hello")  # from now on the thread has the plugin's server
     found = listed(client, threadId=thread)
     assert [(one["environmentId"], one["pluginId"]) for one in found.values()] == [("local", "alpha@mk"), (None, None)]
     assert list(listed(client, threadId=thread, serverName="inner", environmentId="local")) == ["inner"]

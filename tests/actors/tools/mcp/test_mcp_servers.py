@@ -333,3 +333,24 @@ async def test_a_shared_server_runs_once_and_ends_with_its_last_thread(nursery, 
     await (await opener.opened()).get_ready(WRITE)
     await third.settled()
     assert (opener.started, opener.running) == (2, 1)
+
+
+async def test_optional_servers_are_waited_for_within_the_grace(nursery, host, opener, autojump_clock):
+    servers = McpServers(nursery, host, opener, {})
+    servers.configure({"slow": McpServerConfig(name="slow", command="x", startup_timeout=20)})
+    await opener.opened()
+    began = trio.current_time()
+    await servers.settled(2.5)
+    assert trio.current_time() - began == 2.5
+    assert servers.all()[0].state == "starting"
+    await servers.settled()
+    assert trio.current_time() - began == 20
+
+
+async def test_a_required_server_is_waited_for_without_the_grace(nursery, host, opener, autojump_clock):
+    servers = McpServers(nursery, host, opener, {})
+    servers.configure({"slow": McpServerConfig(name="slow", command="x", startup_timeout=20, required=True)})
+    await opener.opened()
+    began = trio.current_time()
+    await servers.settled(2.5)
+    assert trio.current_time() - began == 20
