@@ -11,6 +11,7 @@ import pytest
 from spindle.storage.config import Config, ConfigError, ConfigLoader
 from spindle.storage.config.hooks import HookHandler, hook_config
 from spindle.storage.config.mcp_servers import approve_tool
+from spindle.storage.config.trusting import approve, proposals
 from spindle.storage.home import Home
 from spindle.storage.plugins.cache import PluginCache
 from spindle.storage.plugins.plugin_ids import PluginId
@@ -74,12 +75,17 @@ def test_any_other_plugin_brings_nothing(load: Callable[..., Config], text: str)
     assert (list(config.plugins), config.mcp_servers(), hooks(config)) == ([], {}, [])
 
 
-def test_a_project_enables_no_plugin(home: Home, tmp_path: Path, load: Callable[..., Config]) -> None:
+def test_a_project_enables_no_plugin(home: Home, tmp_path: Path) -> None:
     project = tmp_path / "project"
     write(project / ".codex/config.toml", "")
     (project / ".codex/config.toml").write_text(ON)
-    config = load(f'[projects."{project}"]\ntrust_level = "trusted"\n', project)
+    loader = ConfigLoader(home, system_file=home.path / "system.toml")
+    home.config_file.write_text("")
+    approve(loader, proposals(loader, project))
+    config = loader.load(project)
+    assert config.trust == "trusted"
     assert list(config.plugins) == []
+    assert list(loader.load(project, [("plugins", {"alpha@mk": {"enabled": True}})]).plugins) != []
 
 
 def test_the_users_own_server_has_precedence_and_a_policy_limits_the_plugins(load: Callable[..., Config]) -> None:
@@ -176,6 +182,15 @@ def test_a_manifest_names_parts_only_in_the_plugin(
     assert [hook.key for hook in hooks(config)] == [f"alpha@mk:{key}:stop:0:0" for key in keys]
 
 
+def test_skills_that_are_a_link_out_of_the_plugin_are_not_searched(
+    home: Home, tmp_path: Path, load: Callable[..., Config]
+) -> None:
+    root = home.path / "plugins/cache/mk/alpha/1.2.3"
+    (root / "skills").rename(tmp_path / "skills")
+    (root / "skills").symlink_to(tmp_path / "skills")
+    assert [one.skill_roots for one in load().plugins] == [[]]
+
+
 def test_a_link_that_was_put_into_the_cache_is_not_followed(home: Home, tmp_path: Path, load: Callable[..., Config]) -> None:
     root = home.path / "plugins/cache/mk/alpha/1.2.3"
     (tmp_path / "SKILL.md").write_text("---\nname: out\ndescription: d\n---\n")
@@ -184,5 +199,6 @@ def test_a_link_that_was_put_into_the_cache_is_not_followed(home: Home, tmp_path
     (root / ".mcp.json").unlink()
     (root / ".mcp.json").symlink_to(tmp_path / "mcp.json")
     config = load()
+    assert [one.skill_roots for one in config.plugins] == [[root / "skills"]]
     assert [skill.name for skill in find_skills(home, home.path, (), config.plugins).skills] == ["alpha:doit"]
     assert config.mcp_servers() == {}
