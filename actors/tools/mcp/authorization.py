@@ -114,7 +114,7 @@ class Authorization:
                     resource=server.resource,
                 )
                 await self._keep(_with(tokens, granted))
-                return granted.access_token
+            return granted.access_token
         except TokenRefused as error:
             await self._keep(evolve(tokens, refresh_token=None))
             raise LoginRequired(self._name, again=True) from error

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import trio
 
-from spindle.actors.tools import git_clone
 from spindle.actors.tools.git_clone import GitFailed, Wanted, clone
 
 
@@ -118,7 +117,7 @@ async def test_a_repository_that_does_not_answer_is_given_up(
         scopes.append(move_on_after(seconds))
         return scopes[-1]
 
-    monkeypatch.setattr(git_clone.trio, "move_on_after", noted)
+    monkeypatch.setattr(trio, "move_on_after", noted)
 
     async def run() -> None:
         with pytest.raises(GitFailed, match="took more than 120 seconds"):
