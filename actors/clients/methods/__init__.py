@@ -58,6 +58,14 @@ _TABLE = {
     "project/move": ("projects", "move"),
     "project/delete": ("projects", "delete"),
     "rollout/compress": ("maintenance", "compress"),
+    "memory/reset": ("memories", "reset"),
+    "memory/status": ("memories", "status"),
+    "thread/memory/read": ("memories", "read"),
+    "thread/prepareApprovedPlan": ("plans", "prepare"),
+    "thread/sample": ("sampling", "sample"),
+    "thread/sample/cancel": ("sampling", "cancel"),
+    "thread/prediction/request": ("sampling", "predict"),
+    "turn/settings/update": ("turns", "update_settings"),
     "thread/settings/update": ("thread_settings", "update"),
     "thread/search": ("search", "search"),
     "thread/searchOccurrences": ("search", "occurrences"),
@@ -201,7 +209,7 @@ EARLY = frozenset({"thread/list"})
 WORK = frozenset(
     {
         *("thread/start", "thread/fork", "thread/compact/start", "thread/shellCommand"),
-        *("thread/queue/start", "turn/start", "review/start", "mcpServer/tool/call"),
+        *("thread/queue/start", "thread/sample", "turn/start", "review/start", "mcpServer/tool/call"),
         *("command/exec", "process/spawn"),
     }
 )
