@@ -17,6 +17,7 @@ from spindle.storage.threads.compressing import compress, compressible
 if TYPE_CHECKING:
     from spindle.actors.registry.registry import Registry
     from spindle.actors.services.services import Services
+    from spindle.actors.thread.state import OpenedThread
 
 log = logging.getLogger("spindle")
 
@@ -61,7 +62,7 @@ class Compression:
             if registry.closing:  # it would wait for this
                 raise ActorExited
 
-        def ask(reply: Reply[object]) -> None:
+        def ask(reply: Reply[OpenedThread | None]) -> None:
             async def work() -> None:
                 nonlocal compressed
                 compressed = await trio.to_thread.run_sync(compress, home, thread_id, path, check)

@@ -289,8 +289,8 @@ class StartQueued(ForTurn[Turn]):
 
 
 @frozen(kw_only=True)
-class PrepareSample(Ask["tuple[Model, ModelRequest]"]):
-    """Answer with a request to the model that has the thread's history, and with the model."""
+class PrepareSample(Ask[Any]):
+    """Answer with (the thread's model, a request to it that has the thread's history)."""
 
     params: ThreadSampleParams
 

@@ -1,9 +1,12 @@
 """Samples: one answer of the model beside a thread, which changes nothing in it. From Codex 0.171."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 from spindle.rpc.lazy_class import frozen
+from spindle.rpc.protocol.envelope import RequestId
 from spindle.rpc.protocol.settings import ReasoningEffort
+from spindle.rpc.protocol.shapes import Untagged
 
 
 @frozen(kw_only=True)
@@ -37,7 +40,7 @@ class ThreadSampleResponse:
 class ThreadSampleCancelParams:
     """Cancel the sample that this connection asked for with a request of this id."""
 
-    request_id: object
+    request_id: Annotated[RequestId, Untagged("RequestId")]
 
 
 @frozen

@@ -41,7 +41,8 @@ ALL = [
 
 @pytest.mark.parametrize("limit", [*range(1, 9), 100])
 def test_pages_lead_from_the_end_to_the_beginning(limit):
-    seen, cursor = [], None
+    seen: list[tuple[str, str]] = []
+    cursor = None
     while True:
         page, cursor = read(TURNS, limit=limit, cursor=cursor)
         assert len(page) <= limit

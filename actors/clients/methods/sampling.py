@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-import trio
-
+from spindle.actors.clients.cancelling import Cancellable
 from spindle.actors.clients.identity import thread_id
 from spindle.actors.kernel.mailbox import ActorExited, Reply, answer
 from spindle.actors.registry.messages import LoadedOrStored
@@ -25,17 +24,10 @@ from spindle.storage.rollout.history import stored, text_of
 if TYPE_CHECKING:
     from spindle.actors.clients.caller import Caller
     from spindle.actors.registry.backend import Backend
-    from spindle.rpc.protocol.envelope import RequestId
 
-LONGEST = 4000
+LONGEST: Final = 4000
 """Bytes of a prompt."""
-
-
-class Samples:
-    """The samples of a client that run, by the ids of its requests."""
-
-    def __init__(self, caller: Caller) -> None:
-        self.running: dict[RequestId, trio.CancelScope] = {}
+_SAMPLE: Final = "thread/sample"
 
 
 def sample(caller: Caller, params: ThreadSampleParams, reply: Reply[Any]) -> None:
@@ -43,28 +35,18 @@ def sample(caller: Caller, params: ThreadSampleParams, reply: Reply[Any]) -> Non
     id, prompt = thread_id(params.thread_id), params.prompt
     if not params.expected_turn_id or not prompt.strip() or len(prompt.encode()) > LONGEST:
         raise invalid_request(f"thread/sample requires expectedTurnId and a prompt of at most {LONGEST} bytes")
-    running, request_id, scope = caller.own(Samples).running, caller.request_id, trio.CancelScope()
-    running[request_id] = scope
+    backend = caller.backend
 
     async def run() -> ThreadSampleResponse:
-        try:
-            with scope:
-                model, request = await _prepared(caller.backend, id, params)
-                return await _ask(model, request, params.expected_turn_id)
-            raise internal_error("sample canceled")
-        finally:
-            if running.get(request_id) is scope:
-                del running[request_id]
+        model, request = await _prepared(backend, id, params)
+        return await _ask(model, request, params.expected_turn_id)
 
-    caller.later(reply, run)
+    caller.own(Cancellable).run(_SAMPLE, reply, run, internal_error("sample canceled"))
 
 
 def cancel(caller: Caller, params: ThreadSampleCancelParams, reply: Reply[Any]) -> None:
     """thread/sample/cancel"""
-    id = params.request_id
-    scope = caller.own(Samples).running.get(id) if isinstance(id, str | int) else None
-    if scope is not None:
-        scope.cancel()
+    caller.own(Cancellable).cancel(_SAMPLE, params.request_id)
     reply.resolve(ThreadSampleCancelResponse())
 
 
