@@ -16,6 +16,7 @@ from spindle.rpc.protocol.user_agent import PROTOCOL_VERSION
 from spindle.storage.home import Home
 
 if TYPE_CHECKING:
+    from spindle.actors.registry.compression import Compression
     from spindle.actors.registry.registry import Registry
     from spindle.actors.services.indexing import Indexing
     from spindle.actors.services.services import Services
@@ -57,6 +58,7 @@ class Backend:
         self._make_services = make_services
         self._make_indexing = make_indexing
         self._overrides = config
+        self._compression: Compression | None = None
 
     @cached_property
     def services(self) -> Services:
@@ -103,6 +105,14 @@ class Backend:
         from spindle.storage.credentials import CredentialStore
 
         return CredentialStore(self.home)
+
+    def compress_rollouts(self) -> None:
+        """Compress old rollouts in the background, unless that is under way."""
+        if self._compression is None:
+            from spindle.actors.registry.compression import Compression
+
+            self._compression = Compression(self.services, self.registry)
+        self._compression.begin()
 
     def leave(self, subscriber: Subscriber) -> None:
         """A client has disconnected: end its subscriptions and send it no more broadcasts."""

@@ -41,7 +41,10 @@ async def set_project(backend: Backend, id: str, project: str | None) -> None:
 
 async def with_recency(backend: Backend, projects: Sequence[Project]) -> list[Project]:
     """The projects with `recency_at`. Raises StateUnavailable, OSError."""
-    threads = await backend.services.state.read(lambda db: {each.id: members(db, each.id) for each in projects}, {})
+    nothing: dict[str, frozenset[str]] = {}
+    threads = await backend.services.state.read(
+        lambda db: {each.id: members(db, each.id) for each in projects}, nothing
+    )
     found: list[Project] = []
     for project in projects:
         query = ThreadQuery(

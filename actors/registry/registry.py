@@ -166,6 +166,11 @@ class Registry(Actor):
                 await done.wait()
 
     @property
+    def closing(self) -> bool:
+        """Whether all threads are being ended, and none is loaded any more."""
+        return self._closing
+
+    @property
     def busy(self) -> bool:
         """Whether a turn is running."""
         return bool(self._running())

@@ -185,6 +185,12 @@ class ThreadActor(Actor):
                 core.instruments.each(lambda instrument: instrument.thread_closed(info), last_first=True)
 
 
+def _prepare_sample(core: ThreadCore, message: messages.PrepareSample) -> Awaitable[None]:
+    from spindle.actors.thread.sample import prepare_sample  # few clients ask for one
+
+    return prepare_sample(core, message)
+
+
 _Handler = Callable[[ThreadActor, Any], Awaitable[None] | None]
 
 _HANDLERS: Mapping[type, _Handler] = {
@@ -218,6 +224,7 @@ _HANDLERS: Mapping[type, _Handler] = {
     messages.ReadQueue: lambda thread, message: thread.parts.submissions.read(message),
     messages.ChangeQueue: lambda thread, message: thread.parts.submissions.change(message),
     messages.StartQueued: lambda thread, message: thread.parts.submissions.start(message),
+    messages.PrepareSample: lambda thread, message: _prepare_sample(thread.core, message),
     messages.Settle: lambda thread, _: thread.parts.recording.settled(),
     messages.TurnEnded: lambda thread, _: thread.turn_ended(),
     messages.StopThread: lambda thread, message: thread.told_to_stop(message),

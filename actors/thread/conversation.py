@@ -17,12 +17,13 @@ import trio
 
 from spindle.actors.delivery.snapshot import Body, Snapshot
 from spindle.actors.thread.usage import sound
-from spindle.rpc.large import LARGE
+from spindle.rpc.large import LARGE, apart
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.values import packed
 from spindle.rpc.weighing import weigh
 from spindle.storage.home import Home
 from spindle.storage.rollout import records
+from spindle.storage.rollout.history import stored, with_aborted_outputs
 from spindle.storage.rollout.journal import Journal, JournalError
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import Loaded
@@ -95,6 +96,13 @@ class Conversation:
     @items.setter
     def items(self, items: list[bytes]) -> None:
         self._items = items
+
+    async def copied(self) -> list[bytes]:
+        """A copy of the history, loaded or not, in which each call has an output. Raises OSError, RolloutChanged."""
+        if self._items is None:
+            return (await self._reading(lambda rollout: _History.of(rollout.replay()))).items
+        items = list(self._items)
+        return await apart(sum(map(len, items)), self._limiter, _answered, items)
 
     def take(self, loaded: Loaded) -> None:
         """Continue from a rollout that has been read whole."""
@@ -407,6 +415,11 @@ class _History:
         known, completed = set(map(id, replay.history)), replay.completed_history(pending)
         added = [item.json for item in completed if id(item) not in known]
         return cls(replay.summary, [item.json for item in completed], added)
+
+
+def _answered(items: list[bytes]) -> list[bytes]:
+    found = [item for raw in items if (item := stored(orjson.loads(raw))) is not None]
+    return [item.json for item in with_aborted_outputs(found)]
 
 
 class _Kept:

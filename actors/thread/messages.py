@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from spindle.actors.tools.mcp.servers import McpServers
+    from spindle.rpc.protocol.samples import ThreadSampleParams
 
 T = TypeVar("T")
 
@@ -285,6 +286,13 @@ class StartQueued(ForTurn[Turn]):
     """Make a turn of the queued submission `id`, or of the next one. Answers with the turn."""
 
     id: str | None
+
+
+@frozen(kw_only=True)
+class PrepareSample(Ask[Any]):
+    """Answer with (the thread's model, a request to it that has the thread's history)."""
+
+    params: ThreadSampleParams
 
 
 @frozen

@@ -18,6 +18,8 @@ from spindle.rpc.protocol.turn_pages import (
     ThreadItemEntry,
     ThreadItemsListParams,
     ThreadItemsListResponse,
+    ThreadItemsReadParams,
+    ThreadItemsReadResponse,
     ThreadTurnsListParams,
     ThreadTurnsListResponse,
 )
@@ -38,7 +40,8 @@ class _Anchor:
     included: bool
 
 
-def _page_size(limit: int | None) -> int:
+def page_size(limit: int | None) -> int:
+    """How many entries a page has."""
     return PAGE if limit is None else min(max(1, limit), LARGEST_PAGE)
 
 
@@ -74,7 +77,7 @@ def end_cursors(snapshot: Snapshot) -> tuple[str | None, str | None]:
 
 def turns_page(snapshot: Snapshot, params: ThreadTurnsListParams) -> ThreadTurnsListResponse:
     """thread/turns/list. Raises RpcError, OSError, RolloutChanged."""
-    count, limit = len(snapshot.ids), _page_size(params.limit)
+    count, limit = len(snapshot.ids), page_size(params.limit)
     descending = params.sort_direction != "asc"
     step = -1 if descending else 1
     start = count - 1 if descending else 0
@@ -107,7 +110,7 @@ def _viewed(turn: Body, view: str) -> Body:
 
 def items_page(snapshot: Snapshot, params: ThreadItemsListParams) -> ThreadItemsListResponse:
     """thread/items/list: ascending by default, of one turn if `turn_id` is given. Raises as `turns_page`."""
-    limit, descending = _page_size(params.limit), params.sort_direction == "desc"
+    limit, descending = page_size(params.limit), params.sort_direction == "desc"
     turns = range(len(snapshot.ids))
     if params.turn_id is not None:
         turns = range(0) if params.turn_id not in snapshot.ids else _only(snapshot.ids.index(params.turn_id))
@@ -126,6 +129,17 @@ def items_page(snapshot: Snapshot, params: ThreadItemsListParams) -> ThreadItems
         [ThreadItemEntry(turn_id=snapshot.ids[number], item=item) for number, item in page],
         _item_cursor(snapshot, page[-1], False) if len(entries) > limit else None,
         _item_cursor(snapshot, page[0], True),
+    )
+
+
+def items_read(snapshot: Snapshot, params: ThreadItemsReadParams) -> ThreadItemsReadResponse:
+    """thread/items/read: of one turn, in their order; what it does not have is left out. Raises as `turns_page`."""
+    if params.turn_id not in snapshot.ids:
+        return ThreadItemsReadResponse([])
+    (turn,) = snapshot.read(_only(snapshot.ids.index(params.turn_id)))
+    wanted, id = set(params.item_ids), params.turn_id
+    return ThreadItemsReadResponse(
+        [ThreadItemEntry(turn_id=id, item=item) for item in turn["items"] if item["id"] in wanted]
     )
 
 

@@ -1,6 +1,7 @@
 """The errors of requests, and their JSON-RPC codes. It imports nothing: the first answer needs it."""
 
 INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 OVERLOADED = -32001

@@ -71,3 +71,19 @@ class ThreadItemsListResponse:
     data: Sequence[ThreadItemEntry]
     next_cursor: str | None = None
     backwards_cursor: str | None = None
+
+
+@frozen
+class ThreadItemsReadParams:
+    """Read some items of one turn, 1 to 100."""
+
+    thread_id: str
+    turn_id: str
+    item_ids: Sequence[str]
+
+
+@frozen
+class ThreadItemsReadResponse:
+    """Those of them that the turn has, in its order."""
+
+    data: Sequence[ThreadItemEntry]

@@ -78,10 +78,13 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "flushTranscriptTailOnSessionEnd includeStartupContext initialItems realtimeEndInstructions "
         "realtimeSessionId realtimeStartInstructions voice voiceSessionId sessionId",
         "ThreadResumeParams": "persistExtendedHistory",
+        "ThreadPredictionRequestParams": "sourceTurnId threadId",
+        "ThreadSampleParams": "disableMcp interruptOnCancel threadSource turnTrigger",
         "ThreadSearchParams": "currentAccountOnly includeAttachedThreads",
         "ThreadSettingsUpdateParams": "multiAgentMode",
         "ThreadStartParams": "allowProviderModelFallback daybreakEnabled mockExperimentalField multiAgentMode "
         "persistExtendedHistory serviceName",
+        "TurnSettingsUpdateParams": "approvalsReviewer effort environments model serviceTier summary turnId",
         "TurnStartParams": "cyberAccessProgram multiAgentMode "
         "parentTurnId responsesapiClientMetadataPatch rootTurnId turnTrigger",
         "TurnSteerParams": "responsesapiClientMetadata responsesapiClientMetadataPatch",
@@ -90,5 +93,6 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
 }
 """Harmless members. All threads of a home belong to its one account, no thread is attached to another, and there is no
 catalogue of plugins but those of marketplaces. Logins of ChatGPT are refused, so their members do not matter. So are the
-methods of `actors/clients/methods/elsewhere.py`.
+methods of `actors/clients/methods/elsewhere.py`, `thread/prediction/request` and `turn/settings/update`. A sample offers no
+tools, and has no thread of its own.
 """

@@ -1,7 +1,7 @@
-"""Rollouts that Codex 0.169 compressed: `rollout-….jsonl.zst`, the same lines in zstd frames.
+"""Compressed rollouts, as Codex 0.169 has them too: `rollout-….jsonl.zst`, the same lines in zstd frames.
 
-It compresses files unchanged for a week, and decompresses a file before it appends. Clients always see the plain name.
-If both files exist, the plain one is used.
+Files unchanged for a week are compressed, and a file is decompressed before something is appended. Clients always see the
+plain name. If both files exist, the plain one is used.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import errno
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -82,6 +83,46 @@ def inflate(path: Path) -> Path:
     path.unlink(missing_ok=True)
     sync_folder(target.parent)
     return target
+
+
+def deflate(path: Path, check: Callable[[], object]) -> bool:
+    """Compress a rollout, fsync it, and remove the plain file. The modification time is kept.
+
+    `check` is called after each block and may raise. Returns False, with nothing changed, if the file changes meanwhile.
+    The caller holds the writer's lock. Raises OSError.
+    """
+    import zstandard
+
+    target = path.with_name(path.name + SUFFIX)
+    partial = target.with_name(f"{target.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    try:
+        with open_rollout(path) as source:
+            before = os.fstat(source.fileno())
+            packer = zstandard.ZstdCompressor(write_checksum=True).compressobj(size=before.st_size)
+            out = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
+            try:
+                left = before.st_size
+                while left and (block := source.read(min(left, 1 << 20))):
+                    left -= len(block)
+                    write_all(out, packer.compress(block))
+                    check()
+                if left:
+                    return False
+                write_all(out, packer.flush())
+                os.fsync(out)
+            finally:
+                os.close(out)
+        os.utime(partial, ns=(before.st_atime_ns, before.st_mtime_ns))
+        now = os.stat(path)
+        if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
+            return False
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(target.parent)  # before the only other copy is removed
+    path.unlink()
+    sync_folder(target.parent)
+    return True
 
 
 class _Inflating(io.RawIOBase):

@@ -25,6 +25,8 @@ _TABLE = {
     "thread/list": ("listing", "list_"),
     "thread/turns/list": ("turn_pages", "turns_list"),
     "thread/items/list": ("turn_pages", "items_list"),
+    "thread/items/read": ("turn_pages", "items_read"),
+    "thread/timeline/list": ("turn_pages", "timeline"),
     "thread/loaded/list": ("threads", "loaded_list"),
     "thread/archive": ("threads", "archive"),
     "thread/unarchive": ("threads", "unarchive"),
@@ -55,6 +57,15 @@ _TABLE = {
     "project/update": ("projects", "update"),
     "project/move": ("projects", "move"),
     "project/delete": ("projects", "delete"),
+    "rollout/compress": ("maintenance", "compress"),
+    "memory/reset": ("memories", "reset"),
+    "memory/status": ("memories", "status"),
+    "thread/memory/read": ("memories", "read"),
+    "thread/prepareApprovedPlan": ("plans", "prepare"),
+    "thread/sample": ("sampling", "sample"),
+    "thread/sample/cancel": ("sampling", "cancel"),
+    "thread/prediction/request": ("sampling", "predict"),
+    "turn/settings/update": ("turns", "update_settings"),
     "thread/settings/update": ("thread_settings", "update"),
     "thread/search": ("search", "search"),
     "thread/searchOccurrences": ("search", "occurrences"),
@@ -199,7 +210,7 @@ EARLY = frozenset({"thread/list"})
 WORK = frozenset(
     {
         *("thread/start", "thread/fork", "thread/compact/start", "thread/shellCommand"),
-        *("thread/queue/start", "turn/start", "review/start", "mcpServer/tool/call"),
+        *("thread/queue/start", "thread/sample", "turn/start", "review/start", "mcpServer/tool/call"),
         *("command/exec", "process/spawn"),
     }
 )

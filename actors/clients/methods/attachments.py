@@ -80,9 +80,11 @@ def list_(caller: Caller, params: ThreadAttachmentListParams, reply: Reply[Any])
     id, limit = thread_id(params.thread_id, code=INVALID_PARAMS), _size(params.limit)
     after = None if params.cursor is None else _position(params.cursor)
 
+    nothing: list[ThreadAttachment] = []
+
     async def run() -> ThreadAttachmentListResponse:
         found = await _done(
-            caller.backend.services.state.read(lambda db: attachments.page(db, id, after, limit + 1), [])
+            caller.backend.services.state.read(lambda db: attachments.page(db, id, after, limit + 1), nothing)
         )
         page = found[:limit]
         more = len(found) > limit
@@ -97,9 +99,10 @@ def owners(caller: Caller, params: ThreadAttachmentOwnerListParams, reply: Reply
     _checked(type, identity)
     after = "" if params.cursor is None else _thread(params.cursor)
     services = caller.backend.services
+    nothing: list[str] = []
 
     async def run() -> ThreadAttachmentOwnerListResponse:
-        ids = await _done(services.state.read(lambda db: attachments.owners(db, type, identity, after), []))
+        ids = await _done(services.state.read(lambda db: attachments.owners(db, type, identity, after), nothing))
 
         def work() -> list[ThreadAttachmentOwner]:
             found: list[ThreadAttachmentOwner] = []

@@ -29,7 +29,7 @@ def list_(caller: Caller, params: ThreadListParams, reply: Reply[Any]) -> None:
 
 
 async def _listed(backend: Backend, params: ThreadListParams, query: ThreadQuery) -> ThreadListResponse:
-    if params.project_id:
+    if isinstance(params.project_id, str):
         await _check_project(backend, params.project_id)
     by_position = params.sort_key == "section_position"
     page = await list_stored(backend, query, params.section_id, params.project_id, by_position=by_position)

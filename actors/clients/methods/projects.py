@@ -53,9 +53,11 @@ def list_(caller: Caller, params: ProjectListParams, reply: Reply[Any]) -> None:
         raise RpcError(INVALID_PARAMS, "sortDirection requires sortKey")
     limit = PAGE if params.limit is None else max(1, min(params.limit, LARGEST_PAGE))
 
+    backend = caller.backend
+    nothing: list[Project] = []
+
     async def run() -> ProjectListResponse:
-        backend = caller.backend
-        every = await _done(backend.services.state.read(projects.list_projects, []))
+        every = await _done(backend.services.state.read(projects.list_projects, nothing))
         if params.sort_key == "recencyAt":
             every = _by_recency(await _shown(backend, every), newest_first=params.sort_direction != "asc")
         elif params.sort_direction == "desc":

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 import trio
 
+from spindle.actors.clients.cancelling import Cancellable
 from spindle.actors.clients.identity import thread_id
-from spindle.actors.clients.searches import ThreadSearches
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.lists import described, search_stored
 from spindle.actors.registry.stored import rollout_of
@@ -47,12 +47,13 @@ BETWEEN: Final = 0.1
 
 _SEARCH: Final = "thread/search"
 _STREAM: Final = "thread/search/stream"
+_CANCELLED: Final = invalid_request("thread search cancelled")
 
 
 def search(caller: Caller, params: ThreadSearchParams, reply: Reply[Any]) -> None:
     """thread/search"""
     backend, term, query = caller.backend, _term(params.search_term, _SEARCH), _query(params)
-    caller.own(ThreadSearches).run(_SEARCH, reply, lambda: _search(backend, term, query))
+    caller.own(Cancellable).run(_SEARCH, reply, lambda: _search(backend, term, query), _CANCELLED)
 
 
 def stream(caller: Caller, params: ThreadSearchParams, reply: Reply[Any]) -> None:
@@ -60,18 +61,18 @@ def stream(caller: Caller, params: ThreadSearchParams, reply: Reply[Any]) -> Non
     term, query, id = _term(params.search_term, _SEARCH), _query(params), caller.request_id
     if len(term.encode("utf-8", "surrogatepass")) > LONGEST:
         raise RpcError(INVALID_PARAMS, f"{_STREAM} searchTerm exceeds {LONGEST} UTF-8 bytes")
-    caller.own(ThreadSearches).run(_STREAM, reply, lambda: _stream(caller, id, term, query))
+    caller.own(Cancellable).run(_STREAM, reply, lambda: _stream(caller, id, term, query), _CANCELLED)
 
 
 def cancel(caller: Caller, params: ThreadSearchCancelParams, reply: Reply[Any]) -> None:
     """thread/search/cancel"""
-    caller.own(ThreadSearches).cancel(_SEARCH, params.request_id)
+    caller.own(Cancellable).cancel(_SEARCH, params.request_id)
     reply.resolve(ThreadSearchCancelResponse())
 
 
 def cancel_stream(caller: Caller, params: ThreadSearchCancelParams, reply: Reply[Any]) -> None:
     """thread/search/stream/cancel"""
-    caller.own(ThreadSearches).cancel(_STREAM, params.request_id)
+    caller.own(Cancellable).cancel(_STREAM, params.request_id)
     reply.resolve(ThreadSearchCancelResponse())
 
 

@@ -1,4 +1,4 @@
-"""thread/turns/list and thread/items/list: a page of what a thread shows, whether it is loaded or not."""
+"""thread/turns/list, thread/items/* and thread/timeline/list: pages of what a thread shows, whether it is loaded or not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from spindle.actors.registry.messages import LoadedOrStored
 from spindle.actors.registry.stored import read_stored
 from spindle.actors.thread.messages import TakeSnapshot
 from spindle.actors.thread.turn_pages import items_page, turns_page
-from spindle.rpc.protocol.turn_pages import ThreadItemsListParams, ThreadTurnsListParams
+from spindle.actors.thread.turn_pages import items_read as read_items
+from spindle.rpc.protocol.errors import invalid_request
+from spindle.rpc.protocol.turn_pages import ThreadItemsListParams, ThreadItemsReadParams, ThreadTurnsListParams
 from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.rollout.source import RolloutChanged
 from spindle.storage.threads.summary import read_summary
@@ -24,8 +26,12 @@ from spindle.storage.threads.summary import read_summary
 if TYPE_CHECKING:
     from spindle.actors.clients.caller import Caller
     from spindle.actors.registry.backend import Backend
+    from spindle.rpc.protocol.timeline import ThreadTimelineListParams
 
 P = TypeVar("P")
+
+MOST_ITEMS = 100
+"""How many items a request may read."""
 
 
 def turns_list(caller: Caller, params: ThreadTurnsListParams, reply: Reply[Any]) -> None:
@@ -36,6 +42,20 @@ def turns_list(caller: Caller, params: ThreadTurnsListParams, reply: Reply[Any])
 def items_list(caller: Caller, params: ThreadItemsListParams, reply: Reply[Any]) -> None:
     """thread/items/list"""
     _page(caller, "thread/items/list", params, items_page, reply)
+
+
+def items_read(caller: Caller, params: ThreadItemsReadParams, reply: Reply[Any]) -> None:
+    """thread/items/read"""
+    if not 1 <= len(params.item_ids) <= MOST_ITEMS:
+        raise invalid_request(f"itemIds must contain 1 to {MOST_ITEMS} IDs")
+    _page(caller, "thread/items/read", params, read_items, reply)
+
+
+def timeline(caller: Caller, params: ThreadTimelineListParams, reply: Reply[Any]) -> None:
+    """thread/timeline/list"""
+    from spindle.actors.thread.timeline import timeline_page
+
+    _page(caller, "thread/timeline/list", params, timeline_page, reply)
 
 
 def _page(

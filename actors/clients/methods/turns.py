@@ -13,7 +13,7 @@ from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import InterruptTurn, StartTurn, SteerTurn
 from spindle.actors.turn.user_input import check_input
-from spindle.rpc.protocol.errors import invalid_request
+from spindle.rpc.protocol.errors import ThreadNotFound, invalid_request
 from spindle.rpc.protocol.turns import (
     AdditionalContextEntry,
     TurnInterruptParams,
@@ -27,6 +27,7 @@ from spindle.rpc.protocol.turns import (
 
 if TYPE_CHECKING:
     from spindle.actors.clients.caller import Caller
+    from spindle.rpc.protocol.turn_settings import TurnSettingsUpdateParams
 
 
 def start(caller: Caller, params: TurnStartParams, reply: Reply[Any]) -> None:
@@ -76,6 +77,14 @@ def interrupt(caller: Caller, params: TurnInterruptParams, reply: Reply[Any]) ->
     id = thread_id(params.thread_id)
     out = mapped(reply, _interrupted)
     caller.backend.registry.route(ToThread(id, InterruptTurn(reply=out, turn_id=params.turn_id)))
+
+
+def update_settings(caller: Caller, params: TurnSettingsUpdateParams, reply: Reply[Any]) -> None:
+    """turn/settings/update: refused, as the reference does for its users."""
+    id = thread_id(params.thread_id)
+    if id not in caller.backend.loaded():
+        raise ThreadNotFound(f"thread not found: {id}")
+    raise invalid_request("turn settings updates require the step_model_switching feature")
 
 
 def _interrupted(_: None) -> TurnInterruptResponse:

@@ -127,7 +127,8 @@ class TurnQueue:
             message.reply.resolve(Turn(turn.id))
 
     async def read_input(self, content: Sequence[UserInput], client_id: str) -> TurnInput:
-        """Input for a turn with the thread's settings. Raises RpcError."""
+        """Input for a turn with the thread's settings, which begins when no reload is under way. Raises RpcError."""
+        await self._reloading.settled()
         return await self._input(content, self._thread.state.settings, client_id)
 
     def begin(self, turn_id: str, params: TurnStartParams, given: TurnInput, context: Context) -> LiveTurn:

@@ -251,18 +251,16 @@ async def test_input_that_cannot_be_read_pauses_the_queue_and_says_so(opened, us
         await one.turn("first")
         await model.waiting.wait()
         await one.add("odd")
-        real = turn_queue.to_response_item
-
         async def fails(content, readable):
             raise RpcError(INTERNAL_ERROR, "unreadable")
 
-        monkeypatch.setattr(turn_queue, "to_response_item", fails)
-        release.set()
-        await one.warned("The next queued message could not be started: unreadable")
-        assert [await one.texts() for _ in range(2)] == [["odd"], ["odd"]]
-        assert one.client.notified(one.id).count("warning") == 1, "it was tried again"
-        assert await one.refused("start") == (INTERNAL_ERROR, "unreadable")
-        monkeypatch.setattr(turn_queue, "to_response_item", real)
+        with monkeypatch.context() as broken:
+            broken.setattr(turn_queue, "to_response_item", fails)
+            release.set()
+            await one.warned("The next queued message could not be started: unreadable")
+            assert [await one.texts() for _ in range(2)] == [["odd"], ["odd"]]
+            assert one.client.notified(one.id).count("warning") == 1, "it was tried again"
+            assert await one.refused("start") == (INTERNAL_ERROR, "unreadable")
         await one.call("start")
         await one.ended(2)
 

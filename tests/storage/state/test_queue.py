@@ -44,7 +44,8 @@ def test_entries_keep_their_order_and_all_that_they_hold(db):
 
 def test_an_update_without_metadata_keeps_the_metadata(db):
     queue.add(db, "t", entry("a", responsesapi_client_metadata={"x": "y"}))
-    for empty in (None, {}):
+    nothing: dict[str, str] = {}
+    for empty in (None, nothing):
         after = queue.update(db, "t", "a", (TextInput("new"),), empty)
         assert (after.input, after.responsesapi_client_metadata) == ((TextInput("new"),), {"x": "y"})
     assert queue.update(db, "t", "a", (TextInput("new"),), {"z": "1"}).responsesapi_client_metadata == {"z": "1"}
