@@ -29,12 +29,16 @@ def limited(settings: Settings, demanded: Requirements) -> tuple[Settings, Seque
     if (fault := _sandbox_fault(settings, demanded)) is not None:
         settings = evolve(settings, sandbox=ReadOnlyPolicy(), profile=None)
         warnings.append(_fallen("sandbox_mode", "read-only", fault))
+    if demanded.reviewers and (fault := _reviewer_fault(settings, demanded)) is not None:
+        settings = evolve(settings, approvals_reviewer=demanded.reviewers[0])
+        warnings.append(_fallen("approvals_reviewer", demanded.reviewers[0], fault))
     return settings, warnings
 
 
 def check(settings: Settings, demanded: Requirements) -> None:
     """Raise RpcError for settings that are not allowed."""
-    fault = _approval_fault(settings, demanded) or _sandbox_fault(settings, demanded)
+    faults = _approval_fault, _sandbox_fault, _reviewer_fault
+    fault = next((fault for find in faults if (fault := find(settings, demanded)) is not None), None)
     if fault is not None:
         raise invalid_request(f"invalid thread settings override: {fault}")
 
@@ -68,6 +72,14 @@ def _sandbox_fault(settings: Settings, demanded: Requirements) -> str | None:
     if allowed is None or (mode := required_mode(settings)) in allowed:
         return None
     return _fault("sandbox_mode", mode, allowed, demanded)
+
+
+def _reviewer_fault(settings: Settings, demanded: Requirements) -> str | None:
+    """`auto_review` and its older name are the same."""
+    allowed, reviewer = demanded.reviewers, settings.approvals_reviewer
+    if allowed is None or (reviewer != "user" and any(one != "user" for one in allowed)) or reviewer in allowed:
+        return None
+    return _fault("approvals_reviewer", reviewer, allowed, demanded)
 
 
 def _fault(key: str, value: str, allowed: Any, demanded: Requirements) -> str:

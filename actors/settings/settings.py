@@ -12,7 +12,6 @@ from typing import Any, Final
 from attrs import evolve, field, fields
 
 from spindle.actors.settings.policies import approval_from_rollout, sandbox_from_rollout, sandbox_to_rollout
-from spindle.actors.settings.warnings import REVIEWER
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
 from spindle.rpc.protocol.settings import (
@@ -112,9 +111,8 @@ def _environments(settings: Settings) -> Sequence[str] | None:
 class Settings:
     """The settings in force. `base_instructions` is None for our own; everything else may change between turns.
 
-    `approvals_reviewer` is the requested one, which the rollout keeps; the user decides in any case. `profile`, if there is
-    one, decides what commands may do, and `sandbox` is the policy nearest to it. Without an environment there are no
-    commands: the model gets no tools that act on the machine.
+    `profile`, if there is one, decides what commands may do, and `sandbox` is the policy nearest to it. Without an
+    environment there are no commands: the model gets no tools that act on the machine.
     """
 
     cwd: str = field(metadata=_row(bound=True, read=_text))
@@ -201,5 +199,4 @@ OF_ROLE: Final = {name: one.config for name, one in FIELDS.items() if one.role a
 def shown(settings: Settings) -> ThreadSettings:
     """The settings as clients see them."""
     values: dict[str, Any] = {one.shown: settings.kept(name) for name, one in FIELDS.items() if one.shown is not None}
-    values["approvals_reviewer"] = REVIEWER
     return ThreadSettings(**values)

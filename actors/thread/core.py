@@ -12,7 +12,6 @@ from spindle.actors.kernel.mailbox import Mailbox, Reply
 from spindle.actors.services.instruments import NONE, Instruments, ThreadInfo
 from spindle.actors.services.services import Services
 from spindle.actors.settings.settings import Settings
-from spindle.actors.settings.warnings import reviewer_warnings
 from spindle.actors.tasks.boundary import Tasks
 from spindle.actors.thread.life import LEAVES, Life, ThreadState
 from spindle.actors.thread.loading.openings import Opening
@@ -28,7 +27,6 @@ from spindle.rpc.protocol.threads import (
     ThreadStatus,
     ThreadStatusChangedNotification,
 )
-from spindle.rpc.protocol.turns import WarningNotification
 
 if TYPE_CHECKING:
     from spindle.rpc.protocol.notifications import ThreadNotification
@@ -93,11 +91,8 @@ class ThreadCore:
         self.announce(ThreadStatusChangedNotification(self.thread_id, status))
 
     def adopt(self, settings: Settings) -> None:
-        """Use these settings from the next turn on. Clients are warned of a reviewer that does not take effect."""
-        before, self.state.settings = self.state.settings.approvals_reviewer, settings
-        if settings.approvals_reviewer != before:
-            for warning in reviewer_warnings(settings.approvals_reviewer):
-                self.emit(WarningNotification(self.thread_id, warning))
+        """Use these settings from the next turn on."""
+        self.state.settings = settings
 
     # -- answers and questions
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,7 @@ from spindle.actors.thread.life import ThreadState
 from spindle.actors.thread.loading.openings import AgentThread, FromRollout
 from spindle.actors.thread.messages import AskServers
 from spindle.actors.thread.state import configure
-from spindle.actors.tools.interface import Call, Output, Permission, Refusal, Subject, Tool, ToolHost, Use
+from spindle.actors.tools.interface import Call, Output, Permission, Refusal, Reviewed, Subject, Tool, ToolHost, Use
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.errors import internal_error
 from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from spindle.actors.tools.mcp.servers import McpServers
     from spindle.actors.tools.mcp.tools import RunCall
     from spindle.rpc.mcp.payload import Json
+    from spindle.rpc.protocol.guardian import McpToolCallGuardianApprovalReviewAction
     from spindle.rpc.protocol.notifications import ThreadNotification
     from spindle.storage.home import Home
 
@@ -299,6 +300,15 @@ class _Turn:
 
     async def permission(self) -> Permission | None:
         return None if self._use is None else await self._host.permission(self._use)
+
+    async def review(
+        self, action: Callable[[], tuple[McpToolCallGuardianApprovalReviewAction, Mapping[str, object]]]
+    ) -> Permission | None:
+        def reviewed() -> Reviewed:
+            shown, planned = action()
+            return Reviewed(action=shown, item_id=self._call.id, planned=planned)
+
+        return await self._host.review(reviewed)
 
     def carrier(self) -> dict[str, str]:
         return self._host.carrier()

@@ -16,7 +16,6 @@ from spindle.actors.settings.client import ClientName
 from spindle.actors.settings.readable import Bounds, bounds_of, readable_files
 from spindle.actors.settings.requests import absolute
 from spindle.actors.settings.settings import Settings
-from spindle.actors.settings.warnings import reviewer_warnings
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.tools.interface import Tool
 from spindle.rpc.protocol.threads import GitInfo
@@ -103,8 +102,6 @@ def open_state(
     readable = readable_files(services.home, settings)
     guidance = guidance_of(services, config, settings.cwd, readable)
     unread = [f"{path} is not shown to the model: the sandbox does not allow reading it" for path in guidance.hidden]
-    asked = settings.approvals_reviewer
-    unserved = () if asked == config.approvals_reviewer else reviewer_warnings(asked)  # that of the file has a note
     hooks = hook_config(config)
     notes = [*config.notes, *hooks.notes]
     elsewhere = None if settings.cwd == services.cwd else untrusted(config.layers)
@@ -121,7 +118,7 @@ def open_state(
         source=services.source,
         cli_version=services.version,
         hooks=hooks,
-        warnings=[*fallen, *unserved, *unread, *([summary(notes)] if notes else [])],
+        warnings=[*fallen, *unread, *([summary(notes)] if notes else [])],
         notes=[
             *(note for note in notes if note.path not in (services.home.config_file, services.config.system_file)),
             *([elsewhere] if elsewhere is not None else []),

@@ -11,7 +11,6 @@ from spindle.actors.delivery.description import described
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.settings.permissions import profile_of
-from spindle.actors.settings.warnings import REVIEWER
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import ReadThread, TakeSnapshot
 from spindle.actors.thread.turn_pages import end_cursors, turns_page
@@ -128,7 +127,7 @@ def _loaded(thread: ThreadCore, shown: Thread) -> dict[str, Any]:
         "runtime_workspace_roots": (settings.cwd,),
         "instruction_sources": tuple(thread.state.guidance.sources),
         "approval_policy": settings.approval_policy,
-        "approvals_reviewer": REVIEWER,
+        "approvals_reviewer": settings.approvals_reviewer,
         "sandbox": settings.sandbox,
         "permission_profile": settings.profile or profile_of(settings.sandbox),
         "reasoning_effort": settings.effort,

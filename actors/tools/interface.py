@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import orjson
@@ -18,6 +18,7 @@ from spindle.rpc.protocol.values import loads
 from spindle.storage.rollout.records import Entry
 
 if TYPE_CHECKING:
+    from spindle.rpc.protocol.guardian import GuardianApprovalReviewAction
     from spindle.rpc.protocol.notifications import ThreadNotification
 
 T = TypeVar("T")
@@ -84,6 +85,15 @@ class Permission:
 
     allowed: bool
     reason: str = ""
+
+
+@frozen(kw_only=True)
+class Reviewed:
+    """An action that a reviewer decides about: as clients see it, the item that shows it, and `planned` in detail, as JSON."""
+
+    action: GuardianApprovalReviewAction
+    item_id: str
+    planned: Mapping[str, object]
 
 
 def _no_report(use: Use, response: object) -> None:
@@ -196,6 +206,13 @@ class ToolHost(CommandHost, Protocol):
 
     async def permission(self, use: Use) -> Permission | None:
         """The decision of PermissionRequest hooks; None if they leave it to the user."""
+        ...
+
+    async def review(self, action: Callable[[], Reviewed], *, strict: bool = False) -> Permission | None:
+        """The decision of the reviewing model; None if the user decides. With `strict` it is asked in any case.
+
+        `action` is called if it is asked.
+        """
         ...
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from spindle.actors.services.instruments import Instruments
-from spindle.actors.tools.interface import BackgroundTasks, Permission, Subject, Use
+from spindle.actors.tools.interface import BackgroundTasks, Permission, Reviewed, Subject, Use
 from spindle.actors.turn.host import Compacted, TurnHost, TurnInput
 from spindle.actors.turn.work import Work
 from spindle.rpc.model.interface import Usage
@@ -126,6 +126,10 @@ class Reviewer:
     ) -> object:
         """See TurnHost."""
         return await self._host.ask(params, waiting_on, about)
+
+    async def review(self, action: Callable[[], Reviewed], *, strict: bool = False) -> Permission | None:
+        """See TurnHost."""
+        return await self._host.review(action, strict=strict)
 
     async def permission(self, use: Use) -> Permission | None:
         """See TurnHost."""

@@ -59,6 +59,10 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
     ("thread/compact/start", "thread_changes", "ThreadCompactStartParams", "ThreadCompactStartResponse", STABLE),
     ("thread/shellCommand", "thread_changes", "ThreadShellCommandParams", "ThreadShellCommandResponse", STABLE),
     (
+        "thread/approveGuardianDeniedAction", "guardian", "ThreadApproveGuardianDeniedActionParams",
+        "ThreadApproveGuardianDeniedActionResponse", STABLE,
+    ),
+    (
         "thread/backgroundTerminals/clean", "thread_changes", "ThreadBackgroundTerminalsCleanParams",
         "ThreadBackgroundTerminalsCleanResponse", EXPERIMENTAL,
     ),

@@ -4,6 +4,11 @@ from typing import TypeAlias
 
 from spindle.rpc.protocol.config import ConfigWarningNotification, DeprecationNoticeNotification
 from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
+from spindle.rpc.protocol.guardian import (
+    GuardianWarningNotification,
+    ItemGuardianApprovalReviewCompletedNotification,
+    ItemGuardianApprovalReviewStartedNotification,
+)
 from spindle.rpc.protocol.hooks import HookCompletedNotification, HookStartedNotification
 from spindle.rpc.protocol.mcp import McpServerStatusUpdatedNotification
 from spindle.rpc.protocol.queue import ThreadQueueChangedNotification
@@ -40,9 +45,12 @@ ThreadNotification: TypeAlias = (
     | ErrorNotification
     | FileChangeOutputDeltaNotification
     | FileChangePatchUpdatedNotification
+    | GuardianWarningNotification
     | HookCompletedNotification
     | HookStartedNotification
     | ItemCompletedNotification
+    | ItemGuardianApprovalReviewCompletedNotification
+    | ItemGuardianApprovalReviewStartedNotification
     | ItemStartedNotification
     | McpServerStatusUpdatedNotification
     | McpToolCallProgressNotification

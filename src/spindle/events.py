@@ -23,6 +23,11 @@ from spindle.actors.embedding.questions import (
 )
 from spindle.rpc.protocol.config import ConfigWarningNotification, DeprecationNoticeNotification
 from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
+from spindle.rpc.protocol.guardian import (
+    GuardianWarningNotification,
+    ItemGuardianApprovalReviewCompletedNotification,
+    ItemGuardianApprovalReviewStartedNotification,
+)
 from spindle.rpc.protocol.hooks import HookCompletedNotification, HookStartedNotification
 from spindle.rpc.protocol.mcp import McpServerStatusUpdatedNotification
 from spindle.rpc.protocol.queue import ThreadQueueChangedNotification
@@ -64,9 +69,12 @@ __all__ = [
     "FileApproval",
     "FileChangeOutputDeltaNotification",
     "FileChangePatchUpdatedNotification",
+    "GuardianWarningNotification",
     "HookCompletedNotification",
     "HookStartedNotification",
     "ItemCompletedNotification",
+    "ItemGuardianApprovalReviewCompletedNotification",
+    "ItemGuardianApprovalReviewStartedNotification",
     "ItemStartedNotification",
     "McpServerStatusUpdatedNotification",
     "McpToolCallProgressNotification",

@@ -176,8 +176,14 @@ class Config:
 
     @property
     def approvals_reviewer(self) -> str:
-        """The reviewer of approvals: always the user, as there is no other."""
-        return "user"
+        """Who decides about approvals: `user`, or a model (`auto_review`, `guardian_subagent`)."""
+        return self.raw.get("approvals_reviewer") or "user"
+
+    @property
+    def review_policy(self) -> str | None:
+        """What the reviewing model may allow; None for our own policy."""
+        policy: str | None = self.table("auto_review").get("policy")
+        return policy
 
     @property
     def sandbox_mode(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import mapping
@@ -77,14 +77,3 @@ def _texts(table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     for key in ("trace_exporter", "metrics_exporter"):
         if mapping(table.get("otel")).get(key) == "statsig":
             yield ("otel", key), f'`otel.{key} = "statsig"` is not supported and is ignored.'
-    for at, layer in (((), table), *((("profiles", name), one) for name, one in _profiles(table))):
-        if (reviewer := layer.get("approvals_reviewer")) not in (None, "user"):
-            key = ".".join((*at, "approvals_reviewer"))
-            yield (*at, "approvals_reviewer"), f'`{key} = "{reviewer}"` is not supported: the user is asked.'
-
-
-def _profiles(table: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    profiles: object = table.get("profiles")
-    for name, profile in mapping(profiles).items():
-        if isinstance(profile, dict):
-            yield name, cast("dict[str, Any]", profile)

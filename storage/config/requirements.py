@@ -142,13 +142,6 @@ def _policy(policy: object) -> str | Mapping[str, Any]:
     return {"granular": {name: switches.get(name, False) for name in _GRANULAR}}
 
 
-def _reviewers(value: object) -> Sequence[str]:
-    reviewers = _words(*REVIEWERS)(value)
-    if "user" not in reviewers:
-        raise _Fault("must include `user`: there is no other reviewer here")
-    return reviewers
-
-
 def _web_search(value: object) -> Sequence[str]:
     modes = _words(*WEB_SEARCH_MODES)(value)
     return modes if "disabled" in modes else [*modes, "disabled"]
@@ -194,7 +187,7 @@ def _table(value: object) -> dict[str, object]:
 
 _SERVED: Final[Mapping[str, tuple[str, Callable[[object], Any]]]] = {
     "allowed_approval_policies": ("approval_policies", _approvals),
-    "allowed_approvals_reviewers": ("reviewers", _reviewers),
+    "allowed_approvals_reviewers": ("reviewers", _words(*REVIEWERS)),
     "allowed_sandbox_modes": ("sandbox_modes", _sandbox_modes),
     "allowed_web_search_modes": ("web_search_modes", _web_search),
     "features": ("features", _features),

@@ -128,7 +128,7 @@ async def test_settings_apply_from_the_next_turn_and_are_resumed(opened, recorde
         async with runtime.resume_thread(thread.id) as thread:
             info = thread.info
             assert (info.model, info.reasoning_effort, info.sandbox) == ("other", "low", sandbox)
-            assert (info.approvals_reviewer, info.service_tier, info.cwd) == ("user", "flex", "/elsewhere")
+            assert (info.approvals_reviewer, info.service_tier, info.cwd) == ("auto_review", "flex", "/elsewhere")
             await run(thread, "hi again")
         assert recorded(thread, "thread_settings_applied")[-1]["thread_settings"]["model"] == "other"
 

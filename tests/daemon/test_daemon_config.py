@@ -19,9 +19,9 @@ def notified(client: Client, method: str, since: int = 0) -> list[dict[str, Any]
 def test_settings_without_effect_are_notified_with_their_place(daemon: Daemon) -> None:
     file = daemon.home / "config.toml"
     text = file.read_text()
-    file.write_text(f'no_such = 1\napprovals_reviewer = "auto_review"\n{text}')
+    file.write_text(f'no_such = 1\nchatgpt_base_url = "http://x"\n{text}')
     client = daemon.client()
-    for line, name in ((1, "`no_such` is not a known setting"), (2, '`approvals_reviewer = "auto_review"` is not')):
+    for line, name in ((1, "`no_such` is not a known setting"), (2, "`chatgpt_base_url` is not supported")):
         [said] = [
             client.messages.find(
                 lambda message, name=name: (  # type: ignore[misc]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,7 +14,7 @@ from spindle.actors.thread.turns.suspended import LOST
 from .model import calls, last_user_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from benchmarks.driving import Json
@@ -33,15 +33,14 @@ def trail(home: Path) -> Path:
     return home / "trail"
 
 
-def script(endpoint: Endpoint, *commands: str) -> None:
-    """The model answers "go" with these commands, and their outputs with a message."""
-    answers = iter([lambda: calls(*(("exec_command", {"cmd": command, "login": False}) for command in commands))])
+def script(endpoint: Endpoint, *called: tuple[str, Json], text: str = "go") -> None:
+    """The model answers `text` with these calls, and their outputs with a message."""
+    answers = iter([calls(*called)])
+    endpoint.scripts[text] = lambda: next(answers, None) or endpoint._script("done")
 
-    def next_answer() -> Iterator[Any]:
-        answer = next(answers, None)
-        yield from endpoint._script("done") if answer is None else answer()
 
-    endpoint.scripts["go"] = next_answer
+def command(line: str) -> tuple[str, Json]:
+    return "exec_command", {"cmd": line, "login": False}
 
 
 def asked(client: Client, count: int = 1, method: str = ASKED) -> list[Json]:
@@ -88,7 +87,7 @@ def end(daemon: Daemon, how: str) -> None:
 def test_two_clients_of_a_later_daemon_answer_at_once_and_the_command_runs_once(
     launch: Callable[..., Daemon], endpoint: Endpoint, home: Path, trail: Path, how: str, tmp_path: Path
 ) -> None:
-    script(endpoint, f"echo ran >> {trail}")
+    script(endpoint, command(f"echo ran >> {trail}"))
     daemon = launch() if how == "close" else launch(f"unix://{tmp_path}/a")
     thread, turn = begin(daemon.client(), home)
     [before] = asked(daemon.clients[0])
@@ -125,7 +124,7 @@ def test_all_open_questions_are_asked_again_and_what_had_begun_is_not_run_again(
     """Two questions are open, a command runs that is asked about no more, and a patch waits for the three."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    script(endpoint, f"echo one >> {trail}", f"echo two >> {trail}", f"cat {pipe}", PATCH)
+    script(endpoint, *map(command, (f"echo one >> {trail}", f"echo two >> {trail}", f"cat {pipe}", PATCH)))
     daemon = launch(f"unix://{tmp_path}/a")
     thread, turn = begin(daemon.client(), home)
     asked(daemon.clients[0], 2)
@@ -158,7 +157,7 @@ def test_an_answer_is_used_once_also_if_the_daemon_is_killed_while_the_command_r
 ) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    script(endpoint, f"echo ran >> {trail}; echo up > {pipe}; sleep 1000")
+    script(endpoint, command(f"echo ran >> {trail}; echo up > {pipe}; sleep 1000"))
     daemon = launch(f"unix://{tmp_path}/a")
     thread, turn = begin(daemon.client(), home)
     answer(daemon.clients[0], asked(daemon.clients[0])[0])
@@ -177,7 +176,7 @@ def test_an_answer_is_used_once_also_if_the_daemon_is_killed_while_the_command_r
 def test_a_question_that_is_asked_again_can_be_refused(
     launch: Callable[..., Daemon], endpoint: Endpoint, home: Path, trail: Path, how: str, tmp_path: Path
 ) -> None:
-    script(endpoint, f"echo ran >> {trail}")
+    script(endpoint, command(f"echo ran >> {trail}"))
     daemon = launch(f"unix://{tmp_path}/a")
     thread, turn = begin(daemon.client(), home)
     asked(daemon.clients[0])
@@ -206,7 +205,7 @@ def test_a_question_that_is_asked_again_can_be_refused(
 def test_input_that_joined_a_waiting_turn_is_sent_when_it_goes_on(
     launch: Callable[..., Daemon], endpoint: Endpoint, home: Path, trail: Path, tmp_path: Path
 ) -> None:
-    script(endpoint, f"echo ran >> {trail}")
+    script(endpoint, command(f"echo ran >> {trail}"))
     daemon = launch(f"unix://{tmp_path}/a")
     thread, turn = begin(daemon.client(), home)
     asked(daemon.clients[0])
@@ -256,8 +255,7 @@ def test_every_kind_of_question_is_asked_again(
     client = daemon.client(experimentalApi=True)
     turns: list[tuple[str, str, Json]] = []
     for tool, arguments, params, method, _, _ in KINDS:
-        answers = iter([calls((tool, arguments))])
-        endpoint.scripts[tool] = lambda answers=answers: next(answers, None) or endpoint._script("done")
+        script(endpoint, (tool, arguments), text=tool)
         thread = client.start_thread(cwd=str(home), dynamicTools=[LOOK])["id"]
         given = [{"type": "text", "text": tool}]
         turn = client.call("turn/start", threadId=thread, input=given, **params)["turn"]["id"]

@@ -185,21 +185,18 @@ def test_workspace_roots_that_change_nothing_are_taken(client: Client, tmp_path:
     assert client.start_thread(permissions=READ_ONLY, environments=[], runtimeWorkspaceRoots=[])["id"]
 
 
-def test_another_reviewer_gets_a_warning_and_is_not_shown(client: Client) -> None:
+def test_the_reviewer_is_shown_and_can_be_changed(client: Client) -> None:
     loaded = client.call("thread/start", approvalsReviewer="auto_review")
     thread = loaded["thread"]["id"]
-    assert loaded["approvalsReviewer"] == "user"
-    words = "approvalsReviewer `{}` is not supported: the user is asked, as with `user`"
-    assert client.wait_for("warning", thread)["message"] == words.format("auto_review")
+    assert loaded["approvalsReviewer"] == "auto_review"
     since = client.now
     client.call("thread/settings/update", threadId=thread, approvalsReviewer="guardian_subagent")
     told = client.wait_for("thread/settings/updated", thread, since=since)
-    assert told["threadSettings"]["approvalsReviewer"] == "user"
-    assert client.wait_for("warning", thread, since=since)["message"] == words.format("guardian_subagent")
-    since, said = client.now, [{"type": "text", "text": "hello"}]
-    turn = client.call("turn/start", threadId=thread, input=said, approvalsReviewer="auto_review")["turn"]["id"]
-    assert client.wait_for("warning", thread, since=since)["message"] == words.format("auto_review")
+    assert told["threadSettings"]["approvalsReviewer"] == "guardian_subagent"
+    said = [{"type": "text", "text": "hello"}]
+    turn = client.call("turn/start", threadId=thread, input=said, approvalsReviewer="user")["turn"]["id"]
     client.wait_for("turn/completed", thread, turn)
+    assert client.call("thread/resume", threadId=thread)["approvalsReviewer"] == "user"
 
 
 def test_a_service_tier_for_one_turn_is_not_that_of_the_next(client: Client, endpoint: Endpoint) -> None:

@@ -261,11 +261,12 @@ def test_an_api_key_is_not_used_if_another_login_is_required(tmp_path: Path):
         config.check_provider("openai")
 
 
-def test_the_user_is_the_reviewer_and_gets_a_note(tmp_path: Path):
-    config = load(tmp_path, 'approvals_reviewer = "auto_review"')
-    assert config.approvals_reviewer == "user"
-    assert texts(config) == [':1`approvals_reviewer = "auto_review"` is not supported: the user is asked.']
-    assert load(tmp_path, 'approvals_reviewer = "user"').notes == []
+def test_the_reviewer_and_its_policy_are_read(tmp_path: Path):
+    config = load(tmp_path, 'approvals_reviewer = "auto_review"\n[auto_review]\npolicy = "never"')
+    assert (config.approvals_reviewer, config.review_policy, config.notes) == ("auto_review", "never", [])
+    assert (load(tmp_path, "").approvals_reviewer, load(tmp_path, "").review_policy) == ("user", None)
+    with pytest.raises(ConfigError, match="unknown variant `nobody`"):
+        load(tmp_path, 'approvals_reviewer = "nobody"').check()
 
 
 def test_a_strict_table_refuses_unknown_keys():

@@ -65,7 +65,6 @@ def test_requirements_have_the_protocols_form(demanding):
         ("allowed_sandbox_modes = 1", 1, "invalid type: integer `1`, expected a sequence"),
         ("allowed_approval_policies = []", 1, "cannot be empty"),
         ("allowed_approval_policies = [{other = 1}]", 1, "unknown approval policy"),
-        ('allowed_approvals_reviewers = ["auto_review"]', 1, "must include `user`"),
         ("allow_login_shell = 1", 1, "expected a boolean"),
         ("[features]\nshell_tool = 1", 1, "shell_tool: invalid type"),
         ('[mcp_servers.docs]\ncommand = "x"', 1, "docs: expected an `identity`"),

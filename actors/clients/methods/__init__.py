@@ -70,6 +70,7 @@ _TABLE = {
     "thread/inject_items": ("thread_changes", "inject_items"),
     "thread/compact/start": ("thread_changes", "compact"),
     "thread/shellCommand": ("terminals", "shell_command"),
+    "thread/approveGuardianDeniedAction": ("guardian", "approve_denied"),
     "thread/backgroundTerminals/clean": ("terminals", "clean"),
     "thread/backgroundTerminals/list": ("terminals", "list_"),
     "thread/backgroundTerminals/terminate": ("terminals", "terminate"),

@@ -17,13 +17,13 @@ from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.hooks import first_turn, turn_hooks
 from spindle.actors.thread.turns.live import LiveTurn
 from spindle.actors.thread.usage import token_usage
-from spindle.actors.tools.interface import BackgroundTasks, Permission, Refusal, Subject, TurnCancelled, Use
+from spindle.actors.tools.interface import BackgroundTasks, Permission, Refusal, Reviewed, Subject, TurnCancelled, Use
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.context import Included, Surroundings, opening, today
 from spindle.actors.turn.host import Compacted, ContextItems, TurnInput
 from spindle.actors.turn.work import Work
 from spindle.rpc.model.interface import Usage
-from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
+from spindle.rpc.protocol.settings import AskForApproval, GranularApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
 from spindle.rpc.protocol.turns import RawResponseItemCompletedNotification
 from spindle.storage.outside import Readable
@@ -33,6 +33,7 @@ from spindle.storage.rollout.records import Entry
 
 if TYPE_CHECKING:
     from spindle.actors.tools.hooks.turn_hooks import Beginning
+    from spindle.actors.turn.guardian import Guardian
     from spindle.rpc.protocol.notifications import ThreadNotification
 
 
@@ -52,6 +53,8 @@ class LiveTurnHost:
         """Which of the thread's instruction files and skills the model may read; none until the turn has found out."""
         self.info: ModelInfo
         """What was known of the turn's model when the turn opened."""
+        self.guardian: Callable[[], Guardian] | None = None
+        """The reviewer of approvals, which is made when it is first asked; None until the turn can ask its model."""
         self.hooks = turn_hooks(thread, tools, self, settings)
 
     def known_model(self) -> ModelInfo:
@@ -138,6 +141,14 @@ class LiveTurnHost:
     async def permission(self, use: Use) -> Permission | None:
         """See TurnHost."""
         return None if self.hooks is None else await self.hooks.permission(use)
+
+    async def review(self, action: Callable[[], Reviewed], *, strict: bool = False) -> Permission | None:
+        """See ToolHost."""
+        settings = self.settings
+        asked = settings.approval_policy == "on-request" or isinstance(settings.approval_policy, GranularApproval)
+        if self.guardian is None or not (strict or (asked and settings.approvals_reviewer != "user")):
+            return None
+        return await self.guardian().decide(action())
 
     def first_turn(self) -> Beginning | None:
         """See TurnHost."""

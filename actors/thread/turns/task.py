@@ -6,8 +6,8 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import evolve
@@ -42,7 +42,7 @@ from spindle.actors.turn.loop import record_rest, run_turn
 from spindle.actors.turn.review import ReviewFailed, review
 from spindle.actors.turn.sampling import TurnPlan
 from spindle.actors.turn.user_input import preview_of
-from spindle.rpc.model.interface import ModelError
+from spindle.rpc.model.interface import Model, ModelError
 from spindle.rpc.protocol.items import ThreadItem
 from spindle.rpc.protocol.threads import (
     ActiveStatus,
@@ -63,6 +63,9 @@ from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.records import Entry
 from spindle.storage.rollout.source import RolloutChanged
 from spindle.storage.rollout.writer_lock import WriterBusy
+
+if TYPE_CHECKING:
+    from spindle.actors.turn.guardian import Guardian
 
 log = logging.getLogger("spindle")
 
@@ -148,7 +151,7 @@ class TurnTask:
                 log.exception("the end of %s could not be recorded or notified", what)
                 turn.result = turn.result or turn.ended("failed", TurnError(f"internal error: {message_of(raised)}", "other"))
             finally:
-                turn.waiting = None  # it refers to this task
+                turn.waiting = self._host.guardian = None  # they refer to this task
                 turn.end()
                 thread.mailbox.post(TurnEnded(turn.id))
 
@@ -353,6 +356,7 @@ class TurnTask:
             hooks=self._host.hooks,
         )
         model = self._services.models.get(self._settings.model_provider, state.config)
+        self._host.guardian = self._guardian(plan, model)
         if turn.review is not None:
             report = await review(self._host, plan, model, turn.review)
             await self._finish(report)
@@ -369,6 +373,17 @@ class TurnTask:
         if last is not None:
             await self._finish(last)
         return last
+
+    def _guardian(self, plan: TurnPlan, model: Model) -> Callable[[], Guardian]:
+        """Makes the turn's reviewer of approvals when it is first asked."""
+
+        @cache
+        def guardian() -> Guardian:
+            from spindle.actors.turn.guardian import Guardian
+
+            return Guardian(self._host, plan, model, self._state.config.review_policy)
+
+        return guardian
 
     async def _claimed(self) -> Sequence[dict[str, Any]]:
         """The calls with which a suspended turn goes on. Those that had begun are answered: they may have done anything."""

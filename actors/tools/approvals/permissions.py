@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -9,7 +10,7 @@ import trio
 from attrs import field
 
 from spindle.actors.tools.approvals.remembered import Remembered
-from spindle.actors.tools.interface import Call, Output, Refusal, ToolHost, ToolRefused, function
+from spindle.actors.tools.interface import Call, Output, Refusal, Reviewed, ToolHost, ToolRefused, function
 from spindle.actors.tools.notifications import now_ms
 from spindle.actors.tools.sandbox.confinement import Access, Grants, Place
 from spindle.actors.tools.sandbox.profile import ProfileError, read
@@ -105,6 +106,12 @@ class RequestPermissions:
             if wanted
             else None,
         }
+        if (decision := await host.review(partial(_review, call.id, host.cwd, given.reason, asked))) is not None:
+            if not decision.allowed:
+                return _answer({}, False, "turn", decision.reason)
+            every: dict[str, Access] = {path: kind for kind, paths in wanted.items() for path in paths}
+            self._remembered.grant(Grants(every, online), host.turn_id, session=False)
+            return _answer(every, online, "turn")
         params = PermissionsRequestApprovalParams(
             thread_id=host.thread_id,
             turn_id=host.turn_id,
@@ -123,7 +130,20 @@ class RequestPermissions:
             return _answer({}, False, "turn")
         grants = Grants(_asked_for(granted.entries, wanted), granted.network and online)
         self._remembered.grant(grants, host.turn_id, session=answer.scope == "session")
-        return _answer(grants.entries, grants.network, answer.scope)
+        strict = bool(answer.strict_auto_review)
+        if strict:
+            self._remembered.be_strict(host.turn_id)
+        return _answer(grants.entries, grants.network, answer.scope, strict=strict)
+
+
+def _review(item_id: str, cwd: str, reason: str | None, asked: dict[str, Any]) -> Reviewed:
+    from spindle.rpc.protocol.guardian import RequestPermissionsGuardianApprovalReviewAction
+
+    return Reviewed(
+        action=RequestPermissionsGuardianApprovalReviewAction(reason, asked),
+        item_id=item_id,
+        planned={"type": "permissions", "reason": reason, "permissions": asked, "cwd": cwd},
+    )
 
 
 def _paths(files: _Files | None, cwd: str) -> dict[Access, list[str]]:
@@ -151,7 +171,9 @@ def _asked_for(granted: Mapping[str, Access], wanted: Mapping[Access, Sequence[s
     return {path: access for path, access in granted.items() if covered(path, kinds[access])}
 
 
-def _answer(entries: Mapping[str, Access], network: bool, scope: str, declined: str = "") -> str:
+def _answer(
+    entries: Mapping[str, Access], network: bool, scope: str, declined: str = "", *, strict: bool = False
+) -> str:
     """The answer to the model, in the form of the request, with the reason of a program that has declined."""
     files = {
         kind: sorted(path for path, access in entries.items() if access == kind)
@@ -159,5 +181,7 @@ def _answer(entries: Mapping[str, Access], network: bool, scope: str, declined: 
         if kind in entries.values()
     }
     permissions = {"network": {"enabled": True} if network else None, "file_system": files or None}
-    reason = {"declined": declined} if declined else {}
+    reason: dict[str, Any] = {"declined": declined} if declined else {}
+    if strict:
+        reason["strict_auto_review"] = True
     return orjson.dumps({"permissions": permissions, "scope": scope, **reason}).decode()

@@ -18,6 +18,7 @@ class Remembered:
     _session: Grants = NOTHING
     _turn: Grants = NOTHING
     _turn_id: str = ""
+    _strict: str = ""
 
     def allows_command(self, argv: Sequence[str], cwd: str, permissions: str) -> bool:
         """Whether exactly this command was accepted for the session."""
@@ -34,6 +35,14 @@ class Remembered:
     def allow_files(self, paths: Iterable[str]) -> None:
         """Accept changes to these real paths for the session."""
         self._files.update(paths)
+
+    def strict(self, turn_id: str) -> bool:
+        """Whether each command of the turn is reviewed before it runs, also in its sandbox."""
+        return turn_id == self._strict
+
+    def be_strict(self, turn_id: str) -> None:
+        """Have each command of the turn reviewed from now on: the user has granted permissions so."""
+        self._strict = turn_id
 
     def granted(self, turn_id: str) -> Grants:
         """The permissions of a turn beyond its sandbox policy."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
-from spindle.actors.tools.interface import Refusal, Subject, ToolHost, TurnCancelled, Use
+from spindle.actors.tools.interface import Refusal, Reviewed, Subject, ToolHost, TurnCancelled, Use
 from spindle.actors.tools.notifications import now_ms
 from spindle.rpc.protocol.approvals import (
     AcceptWithExecpolicyAmendment,
@@ -24,15 +25,19 @@ from spindle.rpc.protocol.items import CommandExecutionItem, FileUpdateChange
 
 
 class Declined(Exception):
-    """The user declined, or a hook did; then the text is its reason. A program may have given a `refusal`."""
+    """The user declined, or a hook did; then the text is its reason. A program may have given a `refusal`.
 
-    def __init__(self, reason: str = "", refusal: Refusal | None = None) -> None:
+    A reviewer's reason is only `for_model`: clients have it already.
+    """
+
+    def __init__(self, reason: str = "", refusal: Refusal | None = None, *, for_model: str = "") -> None:
         super().__init__(reason)
         self.refusal = refusal
+        self.for_model = for_model
 
     def answer(self, rejected: str) -> str:
         """The answer to the model; `rejected` is what it says of a user who has declined."""
-        return str(self) or (rejected if self.refusal is None else self.refusal.add_to(rejected))
+        return self.for_model or str(self) or (rejected if self.refusal is None else self.refusal.add_to(rejected))
 
 
 async def permitted(host: ToolHost, use: Use | None) -> bool:
@@ -41,6 +46,36 @@ async def permitted(host: ToolHost, use: Use | None) -> bool:
     if decision is not None and not decision.allowed:
         raise Declined(decision.reason)
     return decision is not None
+
+
+async def reviewed(host: ToolHost, action: Callable[[], Reviewed], *, strict: bool = False) -> bool:
+    """Whether the reviewing model allows it, so the user is not asked. Raises Declined with its reason if it does not."""
+    decision = await host.review(action, strict=strict)
+    if decision is not None and not decision.allowed:
+        raise Declined(for_model=decision.reason)
+    return decision is not None
+
+
+def command_review(item: CommandExecutionItem, reason: str | None) -> Reviewed:
+    """A command for the reviewer; `reason` is why it is asked about."""
+    from spindle.rpc.protocol.guardian import CommandGuardianApprovalReviewAction, GuardianCommandSource
+
+    source: GuardianCommandSource = "unifiedExec" if item.source.startswith("unifiedExec") else "shell"
+    return Reviewed(
+        action=CommandGuardianApprovalReviewAction(source, item.command, item.cwd),
+        item_id=item.id,
+        planned={"type": "command", "command": item.command, "cwd": item.cwd, "asked_because": reason},
+    )
+
+
+def _patch_review(cwd: str, item_id: str, changes: Sequence[FileUpdateChange]) -> Reviewed:
+    from spindle.rpc.protocol.guardian import ApplyPatchGuardianApprovalReviewAction
+
+    return Reviewed(
+        action=ApplyPatchGuardianApprovalReviewAction(cwd, [change.path for change in changes]),
+        item_id=item_id,
+        planned={"type": "patch", "cwd": cwd, "changes": changes},
+    )
 
 
 async def ask_command(
@@ -55,6 +90,8 @@ async def ask_command(
 
     Raises TurnCancelled, and Declined, also for an invalid answer.
     """
+    if await reviewed(host, partial(command_review, item, reason)):
+        return "accept"
     proposed = [AcceptWithExecpolicyAmendment(ExecpolicyAmendment(list(amendment)))] if amendment else []
     params = CommandExecutionRequestApprovalParams(
         thread_id=host.thread_id,
@@ -81,6 +118,8 @@ async def ask_patch(
     host: ToolHost, item_id: str, *, reason: str | None, changes: Sequence[FileUpdateChange]
 ) -> FileChangeApprovalDecision:
     """Ask whether the patch may be applied. Raises as `ask_command`."""
+    if await reviewed(host, partial(_patch_review, host.cwd, item_id, changes)):
+        return "accept"
     params = FileChangeRequestApprovalParams(
         thread_id=host.thread_id,
         turn_id=host.turn_id,

@@ -19,7 +19,7 @@ import trio
 from attrs import evolve
 
 from spindle.actors.tools.approvals.remembered import Remembered
-from spindle.actors.tools.approvals.requests import Declined, ask_command, permitted
+from spindle.actors.tools.approvals.requests import Declined, ask_command, command_review, permitted, reviewed
 from spindle.actors.tools.commands.arguments import os_failure
 from spindle.actors.tools.commands.decision import (
     RETRY,
@@ -234,6 +234,9 @@ class Runner:
             retry = AskUser(RETRY, verdict.amendment, False) if retries(host.approval) else None
         else:
             retry = verdict.on_denial
+            if self.remembered.strict(host.turn_id):
+                item.start(asked=True)
+                await reviewed(host, lambda: command_review(item.item, None), strict=True)
         item.start()
         if not verdict.sandboxed:
             return await attempt(command, plain)

@@ -7,7 +7,7 @@ full access never asks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from spindle.actors.tools.approvals.calls import Persist, approval_request, never_asks
 from spindle.rpc.lazy_class import frozen
@@ -17,6 +17,9 @@ from spindle.rpc.protocol.mcp import McpFormElicitationParams, McpServerElicitat
 from spindle.rpc.protocol.settings import AskForApproval, GranularApproval, SandboxPolicy
 from spindle.rpc.protocol.values import readable
 from spindle.storage.config.mcp_servers import ApprovalMode
+
+if TYPE_CHECKING:
+    from spindle.rpc.protocol.guardian import McpToolCallGuardianApprovalReviewAction
 
 _CHARACTERS: Final = 16_384
 _OURS: Final = frozenset(
@@ -77,6 +80,26 @@ def question(
         ("session", "always") if mode == "auto" else (),
         tool_title=None if title is None else shown(title),
         tool_description=None if description is None else shown(description),
+    )
+
+
+def call_review(
+    server: str, tool: Json, arguments: object
+) -> tuple[McpToolCallGuardianApprovalReviewAction, Mapping[str, object]]:
+    """The call as clients see it in a review, and in detail for the reviewer."""
+    from spindle.rpc.protocol.guardian import McpToolCallGuardianApprovalReviewAction
+
+    name, title = shown(tool.get("name")), tool.get("title")
+    return (
+        McpToolCallGuardianApprovalReviewAction(server, name, tool_title=None if title is None else shown(title)),
+        {
+            "type": "mcp_tool_call",
+            "server": server,
+            "tool": name,
+            "description": shown(tool.get("description") or ""),
+            "annotations": tool.get("annotations"),
+            "arguments": arguments,
+        },
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import orjson
 import trio
 
 from spindle.actors.tools.interface import Call, Output, Refusal, Subject
-from spindle.actors.tools.mcp.approval import REJECTED, asks, question, verdict
+from spindle.actors.tools.mcp.approval import REJECTED, asks, call_review, question, verdict
 from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.offers import ServerTool
 from spindle.actors.tools.mcp.results import CallOutcome, aborted, completed, end_event, error_content, model_output
@@ -97,6 +98,8 @@ async def _refusal(servers: McpServers, tool: ServerTool, arguments: object, hos
         return None if decision.allowed else decision.reason
     if mode == "auto" and (name, tool.name) in servers.allowed:
         return None
+    if (decision := await host.review(partial(call_review, name, tool.listed, arguments))) is not None:
+        return None if decision.allowed else decision.reason
     asked = question(host.thread_id, host.turn_id, name, tool.listed, arguments, mode)
     try:
         decided = verdict(await host.ask(asked, Subject(tool=tool.name, arguments=arguments)), mode)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from spindle.actors.tools.interface import Notifier, Permission, Subject
@@ -17,6 +17,7 @@ from spindle.storage.config import McpServerConfig
 from spindle.storage.rollout.records import Entry
 
 if TYPE_CHECKING:
+    from spindle.rpc.protocol.guardian import McpToolCallGuardianApprovalReviewAction
     from spindle.rpc.protocol.notifications import ThreadNotification
 
 Elicitation: TypeAlias = McpFormElicitationParams | McpUrlElicitationParams
@@ -64,6 +65,12 @@ class CallHost(Notifier, Protocol):
 
     async def permission(self) -> Permission | None:
         """The decision of PermissionRequest hooks; None if they leave it to the user."""
+        ...
+
+    async def review(
+        self, action: Callable[[], tuple[McpToolCallGuardianApprovalReviewAction, Mapping[str, object]]]
+    ) -> Permission | None:
+        """The decision of the reviewing model, for which `action` is called; None if the user decides. See `Reviewed`."""
         ...
 
     def carrier(self) -> Mapping[str, str]:

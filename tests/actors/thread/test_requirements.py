@@ -262,6 +262,17 @@ async def test_full_access_does_not_allow_the_live_web_where_only_cached_pages_a
     assert search["external_web_access"] is False
 
 
-async def test_the_user_approves_even_if_another_reviewer_is_configured(opened):
-    async with opened(config=[("approvals_reviewer", "auto_review")]) as runtime, runtime.start_thread() as thread:
-        assert thread.info.approvals_reviewer == "user"
+@pytest.mark.parametrize(
+    ("allowed", "asked", "shown"),
+    [
+        ('["user"]', "auto_review", "user"),
+        ('["auto_review"]', "user", "auto_review"),
+        ('["guardian_subagent"]', "auto_review", "auto_review"),
+        ('["user", "auto_review"]', "guardian_subagent", "guardian_subagent"),
+    ],
+)
+async def test_the_reviewer_is_one_that_is_allowed(opened, demanding, allowed, asked, shown):
+    async with opened() as runtime:
+        demanding(runtime, [("approvals_reviewer", asked)], f"allowed_approvals_reviewers = {allowed}")
+        async with runtime.start_thread() as thread:
+            assert thread.info.approvals_reviewer == shown
