@@ -79,7 +79,9 @@ class ThreadTools:
         hidden.append(ApplyPatch(patches, custom=False))  # models that know it call it without an offer
         offered += self._servers.functions()
         offered += [UpdatePlan()] if config.offers_tool("update_plan") else []
-        offered += [RequestUserInput()] if config.offers_tool("experimental_request_user_input") else []
+        if config.offers_tool("experimental_request_user_input"):
+            anywhere = config.features("default_mode_request_user_input", False)
+            offered.append(RequestUserInput(in_default_mode=anywhere))
         if config.features("request_permissions_tool", False):
             offered.append(RequestPermissions(runner.remembered, runner.place(settings.cwd)))
         if grammar or info.patches == "function":

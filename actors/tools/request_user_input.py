@@ -1,6 +1,7 @@
-"""request_user_input: the model asks the user questions in plan mode."""
+"""request_user_input: the model asks the user questions, in plan mode or, if a feature allows it, in default mode too."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 
@@ -30,13 +31,52 @@ class _Questions:
 
 
 class RequestUserInput:
-    """The tool."""
+    """The tool. `in_default_mode`: it may be used in default mode too."""
 
     name = "request_user_input"
     namespace = None
-    offer = function(
-        name,
-        "Asks the user one to three short questions and waits for the answers. Only in plan mode.",
+
+    def __init__(self, *, in_default_mode: bool = False) -> None:
+        self._in_default_mode = in_default_mode
+        self.offer = _offer("default or plan" if in_default_mode else "plan")
+
+    def exclusive(self, call: Call) -> bool:
+        """The user gets one request at a time."""
+        return True
+
+    async def run(self, call: Call, host: ToolHost) -> Output:
+        """Ask and wait. An error or an invalid answer counts as no answers."""
+        if host.mode != "plan" and not self._in_default_mode:
+            raise ToolRefused("request_user_input is unavailable in Default mode")
+        asked = call.arguments(_Questions).questions
+        if any(not question.options for question in asked):
+            raise ToolRefused("request_user_input requires non-empty options for every question")
+        questions = [
+            ToolRequestUserInputQuestion(
+                id=question.id,
+                header=question.header,
+                question=question.question,
+                is_other=True,
+                options=question.options,
+            )
+            for question in asked
+        ]
+        params = ToolRequestUserInputParams(
+            host.thread_id, host.turn_id, call.id, questions, is_blocking=host.mode == "plan"
+        )
+        try:
+            given = structure(await host.ask(params, "waitingOnUserInput", repeats=call.id), ToolRequestUserInputResponse)
+        except Refusal as refusal:
+            return orjson.dumps({"answers": {}, **({"declined": refusal.reason} if refusal.reason else {})}).decode()
+        except (RpcError, InvalidValue):
+            given = ToolRequestUserInputResponse({})
+        return orjson.dumps(unstructure(given)).decode()
+
+
+def _offer(modes: str) -> dict[str, Any]:
+    return function(
+        RequestUserInput.name,
+        f"Asks the user one to three short questions and waits for the answers. Only in {modes} mode.",
         {
             "questions": {
                 "type": "array",
@@ -69,33 +109,3 @@ class RequestUserInput:
         },
         ["questions"],
     )
-
-    def exclusive(self, call: Call) -> bool:
-        """The user gets one request at a time."""
-        return True
-
-    async def run(self, call: Call, host: ToolHost) -> Output:
-        """Ask and wait. An error or an invalid answer counts as no answers."""
-        if host.mode != "plan":
-            raise ToolRefused("request_user_input is unavailable in Default mode")
-        asked = call.arguments(_Questions).questions
-        if any(not question.options for question in asked):
-            raise ToolRefused("request_user_input requires non-empty options for every question")
-        questions = [
-            ToolRequestUserInputQuestion(
-                id=question.id,
-                header=question.header,
-                question=question.question,
-                is_other=True,
-                options=question.options,
-            )
-            for question in asked
-        ]
-        params = ToolRequestUserInputParams(host.thread_id, host.turn_id, call.id, questions)
-        try:
-            given = structure(await host.ask(params, "waitingOnUserInput", repeats=call.id), ToolRequestUserInputResponse)
-        except Refusal as refusal:
-            return orjson.dumps({"answers": {}, **({"declined": refusal.reason} if refusal.reason else {})}).decode()
-        except (RpcError, InvalidValue):
-            given = ToolRequestUserInputResponse({})
-        return orjson.dumps(unstructure(given)).decode()

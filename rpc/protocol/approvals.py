@@ -189,7 +189,9 @@ class ToolRequestUserInputQuestion:
 
 @frozen
 class ToolRequestUserInputParams:
-    """The agent asks the user and waits for the answer. `is_blocking` is from 0.169, whose clients require it."""
+    """The agent asks the user and waits for the answer. `is_blocking` is from 0.169, whose clients require it: whether the
+    user should answer before doing anything else, as in plan mode.
+    """
 
     METHOD: ClassVar[str] = "item/tool/requestUserInput"
 
@@ -198,6 +200,7 @@ class ToolRequestUserInputParams:
     item_id: str
     questions: Sequence[ToolRequestUserInputQuestion]
     is_blocking: bool = True
+    auto_resolution_ms: int | None = None
 
 
 @frozen

@@ -65,7 +65,7 @@ model_providers.*.auth.command model_providers.*.auth.args model_providers.*.aut
 model_providers.*.auth.refresh_interval_ms model_providers.*.auth.cwd
 features.shell_tool features.unified_exec features.experimental_use_unified_exec_tool features.multi_agent features.collab
 features.hooks features.codex_hooks features.apply_patch_freeform features.apply_patch_streaming_events
-features.request_permissions_tool features.view_image
+features.request_permissions_tool features.view_image features.default_mode_request_user_input
 otel.environment otel.log_user_prompt otel.log_agent_responses otel.tool_result.max_bytes otel.span_attributes
 otel.trace_exporter.otlp-http.endpoint otel.trace_exporter.otlp-http.headers otel.trace_exporter.otlp-http.protocol
 otel.trace_exporter.otlp-http.tls
@@ -146,7 +146,7 @@ features.code_mode_prewarm features.code_mode_tool_description_first features.co
 features.codex_apps_mcp_2026_07_28 features.codex_git_commit features.command_sessions_world_state
 features.concurrent_reasoning_summaries features.context_management features.critical_path_timing
 features.current_time_reminder features.cwd_relative_turn_diffs features.daybreak_program_propagation
-features.default_mode_request_user_input features.defer_mailbox_preemption features.deferred_executor
+features.defer_mailbox_preemption features.deferred_executor
 features.enable_fanout features.enable_mcp_apps features.exec_permission_approvals features.executed_tool_call_metadata
 features.executor_capability_discovery features.executor_capability_discovery_v2 features.external_agent_memory_import
 features.file_backed_tool_audio features.guardian_conversation_history_tools features.guardian_denial_reconsideration

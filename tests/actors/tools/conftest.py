@@ -49,7 +49,10 @@ class Turn:
         self.uses.append(use)
         return self.permissions.popleft() if self.permissions else None
 
-    async def ask(self, params, waiting_on, about=None):
+    async def review(self, action, *, strict=False):
+        return None
+
+    async def ask(self, params, waiting_on, about=None, *, repeats=None):
         assert waiting_on == "waitingOnApproval"
         self.asked.append(unstructure(params))
         answer = self.answers.popleft()

@@ -15,19 +15,21 @@ QUESTIONS = {"questions": [{"id": "q", "header": "Sure", "question": "Sure?", "o
 
 @pytest.fixture
 def asking(a_turn, a_call):
-    """asking(answer, mode, **arguments) -> (the answer to the model, the request to the clients)"""
+    """asking(answer, mode, anywhere, **arguments) -> (the answer to the model, the request to the clients)"""
 
-    async def asking_(answer, mode="plan", **given):
+    async def asking_(answer, mode="plan", anywhere=False, **given):
         turn, asked = a_turn(), []
 
-        async def ask(params, waiting_on, about=None):
+        async def ask(params, waiting_on, about=None, *, repeats=None):
+            assert repeats == "call-1"
             asked.append((unstructure(params), waiting_on))
             if isinstance(answer, RpcError):
                 raise answer
             return answer
 
         turn.ask, turn.mode = ask, mode
-        return await RequestUserInput().run(a_call("request_user_input", json.dumps(given)), turn), asked
+        tool = RequestUserInput(in_default_mode=anywhere)
+        return await tool.run(a_call("request_user_input", json.dumps(given)), turn), asked
 
     return asking_
 
@@ -42,7 +44,16 @@ async def test_the_user_is_asked_and_answers(asking):
         "itemId": "call-1",
         "questions": [{**QUESTIONS["questions"][0], "isOther": True, "isSecret": False}],
         "isBlocking": True,
+        "autoResolutionMs": None,
     }
+
+
+async def test_a_feature_allows_questions_that_do_not_block_in_default_mode(asking):
+    output, [(params, _)] = await asking({"answers": {}}, mode="default", anywhere=True, **QUESTIONS)
+    assert json.loads(output) == {"answers": {}}
+    assert params["isBlocking"] is False
+    assert "Only in default or plan mode." in RequestUserInput(in_default_mode=True).offer["description"]
+    assert "Only in plan mode." in RequestUserInput().offer["description"]
 
 
 @pytest.mark.parametrize("answer", [RpcError(-1, "no"), {"answers": 3}, None])

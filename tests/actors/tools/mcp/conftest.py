@@ -80,6 +80,9 @@ class Host:
         await trio.sleep(self.thinks)
         return self.answers.pop(0)
 
+    async def review(self, action):
+        return None
+
     async def permission(self):
         return self.permitted
 
