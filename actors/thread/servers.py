@@ -18,7 +18,7 @@ from spindle.actors.thread.state import configure
 from spindle.actors.tools.interface import Call, Output, Permission, Refusal, Reviewed, Subject, Tool, ToolHost, Use
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.errors import internal_error
-from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
+from spindle.rpc.protocol.mcp import McpFormElicitationParams, McpServerElicitationRequestResponse
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.turns import WarningNotification
 from spindle.rpc.protocol.values import loads
@@ -152,7 +152,11 @@ class ThreadServers:
         run = find(self._servers, namespace, name)
         assert run is not None
         parallel = side_by_side(self._servers, namespace, name)
-        return _Function(name, namespace, offer, run, self._thread.services.home, parallel)
+        features, switched = self._thread.state.config.features, self._thread.services.switched_features
+        elicits = features("tool_call_mcp_elicitation", True)
+        if not switched.get("tool_call_mcp_elicitation", True):
+            elicits = features("tool_call_mcp_elicitation", False)
+        return _Function(name, namespace, offer, run, self._thread.services.home, parallel, elicits)
 
     # -- for clients
 
@@ -231,6 +235,7 @@ class _Function:
     _run: RunCall
     _home: Home
     _parallel: bool
+    _elicits: bool
 
     @property
     def kind(self) -> Literal["mcp"]:
@@ -259,7 +264,7 @@ class _Function:
 
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Make the call. A failure is the output, not an exception."""
-        return await self._run(call, _Turn(host, self._home, call, self.use(call)))
+        return await self._run(call, _Turn(host, self._home, call, self.use(call), self._elicits))
 
 
 @frozen
@@ -270,6 +275,7 @@ class _Turn:
     _home: Home
     _call: Call
     _use: Use | None
+    _elicits: bool
 
     @property
     def thread_id(self) -> str:
@@ -294,9 +300,17 @@ class _Turn:
         await self._host.keep(*entries)
 
     async def ask(self, request: Elicitation, about: Subject) -> McpServerElicitationRequestResponse | None:
-        from spindle.actors.tools.approvals.calls import elicited
+        from spindle.actors.tools.approvals.calls import as_user_input, chosen, elicited
 
-        return await elicited(self._host.ask(request, "waitingOnApproval", about, repeats=self._call.id))
+        id = self._call.id
+        if self._elicits or not isinstance(request, McpFormElicitationParams):
+            return await elicited(self._host.ask(request, "waitingOnApproval", about, repeats=id))
+
+        async def asked() -> object:
+            question = as_user_input(request, self._host.turn_id, id)
+            return chosen(await self._host.ask(question, "waitingOnUserInput", about, repeats=id), id)
+
+        return await elicited(asked())
 
     async def permission(self) -> Permission | None:
         return None if self._use is None else await self._host.permission(self._use)

@@ -35,6 +35,8 @@ SERVED: Final[Mapping[str, tuple[Stage, bool]]] = {
     "apply_patch_freeform": ("underDevelopment", False),
     "apply_patch_streaming_events": ("underDevelopment", False),
     "request_permissions_tool": ("underDevelopment", False),
+    "default_mode_request_user_input": ("underDevelopment", False),
+    "tool_call_mcp_elicitation": ("stable", True),
 }
 """The served features: stage, and whether it is on by default."""
 
@@ -47,7 +49,7 @@ guardian_reuse_parent_compaction image_generation in_app_browser in_app_chat in_
 in_app_updates in_app_voice incremental_tools incremental_tools_legacy incremental_tools_legacy_gcp instant_interrupt
 item_ids mcp_oauth_refresh_coordination mentions_v2 personality plugin_sharing plugins
 prediction_preserve_parent_tools reasoning_effort_override shell_snapshot skill_mcp_dependency_install sqlite steer
-system_proxy_fallback terminal_resize_reflow tool_call_mcp_elicitation tool_search tool_suggest tui_app_server
+system_proxy_fallback terminal_resize_reflow tool_search tool_suggest tui_app_server
 tui_workspace unbounded_connection_retries workspace_dependencies worktrees
 """
 """Features that are not served, and that Codex has on by default."""

@@ -66,6 +66,7 @@ model_providers.*.auth.refresh_interval_ms model_providers.*.auth.cwd
 features.shell_tool features.unified_exec features.experimental_use_unified_exec_tool features.multi_agent features.collab
 features.hooks features.codex_hooks features.apply_patch_freeform features.apply_patch_streaming_events
 features.request_permissions_tool features.view_image features.default_mode_request_user_input
+features.tool_call_mcp_elicitation
 otel.environment otel.log_user_prompt otel.log_agent_responses otel.tool_result.max_bytes otel.span_attributes
 otel.trace_exporter.otlp-http.endpoint otel.trace_exporter.otlp-http.headers otel.trace_exporter.otlp-http.protocol
 otel.trace_exporter.otlp-http.tls
@@ -106,7 +107,7 @@ features.personality features.plugin_sharing features.prediction_preserve_parent
 features.prevent_idle_sleep features.realtime_conversation features.reasoning_effort_override features.recommended_plugins
 features.respect_system_proxy features.safe_image_decoder features.shell_snapshot features.skill_mcp_dependency_install
 features.sqlite features.steer features.system_proxy_fallback features.terminal_resize_reflow
-features.tool_call_mcp_elicitation features.tool_search features.tool_suggest features.tui_app_server
+features.tool_search features.tool_suggest features.tui_app_server
 features.tui_extensions_statusline features.tui_multi_backend features.tui_workspace features.unavailable_dummy_tools
 features.unbounded_connection_retries features.use_legacy_landlock features.use_linux_sandbox_bwrap
 features.web_search features.web_search_cached features.web_search_request features.workspace_dependencies

@@ -9,7 +9,13 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, Literal, TypeAlias, cast
 
 from spindle.actors.tools.interface import Refusal
-from spindle.rpc.lenient import mapping
+from spindle.rpc.lenient import mapping, sequence
+from spindle.rpc.protocol.approvals import (
+    ToolRequestUserInputOption,
+    ToolRequestUserInputParams,
+    ToolRequestUserInputQuestion,
+    ToolRequestUserInputResponse,
+)
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.mcp import McpFormElicitationParams, McpServerElicitationRequestResponse
@@ -51,6 +57,45 @@ def approval_request(
         message=message,
         requested_schema={"type": "object", "properties": {}},
     )
+
+
+_ALLOW, _SESSION, _CANCEL = "Allow", "Allow for this session", "Cancel"
+"""The labels of the options, which are those of Codex: clients know them."""
+
+
+def as_user_input(request: McpFormElicitationParams, turn_id: str, call_id: str) -> ToolRequestUserInputParams:
+    """The approval request as a question with options, for clients that answer no elicitations."""
+    lasting = sequence(mapping(request.meta).get("persist"))
+    options = [
+        ToolRequestUserInputOption(_ALLOW, "Run the tool, and go on."),
+        *([ToolRequestUserInputOption(_SESSION, "Also later in this session.")] if "session" in lasting else ()),
+        ToolRequestUserInputOption(_CANCEL, "Do not run the tool."),
+    ]
+    question = ToolRequestUserInputQuestion(
+        id=_question_id(call_id), header="Approve tool call?", question=request.message, options=options
+    )
+    return ToolRequestUserInputParams(request.thread_id, turn_id, call_id, [question])
+
+
+def chosen(answer: object, call_id: str) -> object:
+    """What an answer to `as_user_input` is as one to the elicitation. Another choice than an option declines."""
+    try:
+        given = structure(answer, ToolRequestUserInputResponse).answers.get(_question_id(call_id))
+    except InvalidValue:
+        given = None
+    match [] if given is None else list(given.answers):
+        case [label] if label == _ALLOW:
+            return {"action": "accept"}
+        case [label] if label == _SESSION:
+            return {"action": "accept", "_meta": {"persist": "session"}}
+        case [label] if label == _CANCEL:
+            return {"action": "cancel"}
+        case _:
+            return {"action": "decline"}
+
+
+def _question_id(call_id: str) -> str:
+    return f"mcp_tool_call_approval_{call_id}"
 
 
 async def elicited(answer: Awaitable[object]) -> McpServerElicitationRequestResponse | None:

@@ -5,6 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import orjson
 import pytest
@@ -330,3 +331,27 @@ async def test_a_thread_without_servers_offers_no_resource_functions(opened, scr
         assert isinstance(servers, ThreadServers)
         assert servers.functions() == []
         assert "list_mcp_resources" not in [tool.get("name") for tool in model.requests[0].raw.tools]
+
+
+@pytest.mark.parametrize(
+    ("label", "status"), [("Allow", "completed"), ("Cancel", "failed"), ("else", "failed"), (None, "failed")]
+)
+async def test_without_elicitations_a_call_is_approved_by_a_question(opened, scripted, configure, actor, label, status):
+    configure(tiny="", more='default_tools_approval_mode = "prompt"', head="features.tool_call_mcp_elicitation = false\n")
+    model = scripted([call("echo", '{"text": "hi"}')], ["done"])
+    asked: list[Any] = []
+
+    async def answer_it(question):
+        [opened_] = actor(runtime, thread.id).core.questions.values()
+        asked.append(opened_)
+        [one] = opened_.params.questions
+        opened_.answer(None if label is None else {"answers": {one.id: {"answers": [label]}}})
+
+    async with opened(model) as runtime, runtime.start_thread(on_question=answer_it) as thread, thread.turn("go") as turn:
+        seen = [event async for event in turn]
+    items = [event.item for event in seen if hasattr(event, "item") and event.item.type == "mcpToolCall"]
+    assert items[-1].status == status
+    [question] = asked
+    assert question.method == "item/tool/requestUserInput"
+    assert question.params.questions[0].id == "mcp_tool_call_approval_c"
+    assert question.params.questions[0].question == 'Allow the tiny MCP server to run tool "echo"?'
