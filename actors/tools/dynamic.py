@@ -14,7 +14,7 @@ from attrs import evolve
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused
 from spindle.actors.tools.notifications import emit_completed, emit_started
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.lenient import sequence
+from spindle.rpc.lenient import mapping, sequence, text
 from spindle.rpc.protocol.approvals import DynamicToolCallParams, DynamicToolCallResponse
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
 from spindle.rpc.protocol.errors import RpcError, invalid_request
@@ -39,21 +39,34 @@ def each(tools: Sequence[DynamicTools]) -> Sequence[DynamicTool]:
     return found
 
 
-def to_record(tools: Sequence[DynamicToolSpec]) -> list[dict[str, Any]]:
-    """The tools for the `session_meta` of a rollout, in the form of Codex 0.124, which later versions read too."""
-    return [{name: value for name, value in unstructure(tool).items() if name != "type"} for tool in tools]
+_OF_NAMESPACE = "namespaceDescription"
 
 
-def recorded_tools(meta: Mapping[str, Any]) -> Sequence[DynamicToolSpec]:
+def to_record(tools: Sequence[DynamicTool]) -> list[dict[str, Any]]:
+    """The tools for the `session_meta` of a rollout, in the form of Codex 0.124, which later versions read too.
+
+    The description of a namespace is a member of our own.
+    """
+    return [
+        {name: value for name, value in unstructure(tool.spec).items() if name != "type"}
+        | ({_OF_NAMESPACE: tool.namespace_description} if tool.namespace_description else {})
+        for tool in tools
+    ]
+
+
+def recorded_tools(meta: Mapping[str, Any]) -> Sequence[DynamicTool]:
     """The tools in the `session_meta` of a rollout. Those of a form that this version does not know are left out."""
-    tools: list[DynamicToolSpec] = []
+    specs: list[DynamicTools] = []
+    tools: list[DynamicTool] = []
     for one in sequence(meta.get("dynamic_tools")):
         try:
             spec: Any = structure(one, _TOOLS)
-            check_dynamic_tools([*tools, spec])
+            check_dynamic_tools([*specs, spec])
         except (InvalidValue, RpcError):
             continue
-        tools += each([spec])
+        specs.append(spec)
+        described = text(mapping(one).get(_OF_NAMESPACE))
+        tools += [evolve(tool, namespace_description=tool.namespace_description or described) for tool in each([spec])]
     return tools
 
 
