@@ -14,7 +14,7 @@ from attrs import evolve
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused
 from spindle.actors.tools.notifications import emit_completed, emit_started
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.lenient import mapping, sequence
+from spindle.rpc.lenient import mapping, sequence, text
 from spindle.rpc.protocol.approvals import DynamicToolCallParams, DynamicToolCallResponse
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
 from spindle.rpc.protocol.errors import RpcError, invalid_request
@@ -26,7 +26,6 @@ from spindle.storage.rollout import records
 _TOOLS: Any = DynamicTools
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _LONGEST_DESCRIPTION = 1024
-_OF_NAMESPACE = "namespaceDescription"
 
 
 def each(tools: Sequence[DynamicTools]) -> Sequence[DynamicTool]:
@@ -40,10 +39,13 @@ def each(tools: Sequence[DynamicTools]) -> Sequence[DynamicTool]:
     return found
 
 
+_OF_NAMESPACE = "namespaceDescription"
+
+
 def to_record(tools: Sequence[DynamicTool]) -> list[dict[str, Any]]:
     """The tools for the `session_meta` of a rollout, in the form of Codex 0.124, which later versions read too.
 
-    That has no place for the description of a namespace: it is a member of our own.
+    The description of a namespace is a member of our own.
     """
     return [
         {name: value for name, value in unstructure(tool.spec).items() if name != "type"}
@@ -54,15 +56,17 @@ def to_record(tools: Sequence[DynamicTool]) -> list[dict[str, Any]]:
 
 def recorded_tools(meta: Mapping[str, Any]) -> Sequence[DynamicTool]:
     """The tools in the `session_meta` of a rollout. Those of a form that this version does not know are left out."""
+    specs: list[DynamicTools] = []
     tools: list[DynamicTool] = []
-    for one in map(mapping, sequence(meta.get("dynamic_tools"))):
+    for one in sequence(meta.get("dynamic_tools")):
         try:
-            spec: Any = structure({name: value for name, value in one.items() if name != _OF_NAMESPACE}, _TOOLS)
-            check_dynamic_tools([*(tool.spec for tool in tools), spec])
+            spec: Any = structure(one, _TOOLS)
+            check_dynamic_tools([*specs, spec])
         except (InvalidValue, RpcError):
             continue
-        described = one.get(_OF_NAMESPACE)
-        tools += [evolve(tool, namespace_description=described) if described else tool for tool in each([spec])]
+        specs.append(spec)
+        described = text(mapping(one).get(_OF_NAMESPACE))
+        tools += [evolve(tool, namespace_description=tool.namespace_description or described) for tool in each([spec])]
     return tools
 
 

@@ -72,7 +72,8 @@ class SuspendedTurn:
         """The turn `id` from its stored form; None if another version has written what this one cannot read."""
         try:
             stored: Any = orjson.loads(body)
-            kinds: dict[str, Any] = get_type_hints(Settings, include_extras=True) | {"collaboration_mode": CollaborationMode | None}
+            kinds: dict[str, Any] = get_type_hints(Settings, include_extras=True)
+            kinds["collaboration_mode"] = CollaborationMode | None
             settings: dict[str, Any] = {name: structure(stored["settings"][name], kinds[name]) for name in FIELDS}
             return cls(
                 id=id,

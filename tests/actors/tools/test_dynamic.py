@@ -28,11 +28,10 @@ async def test_an_image_is_shown_to_the_model_in_detail(a_turn, a_call):
 def test_recorded_tools_are_read_in_the_forms_of_all_versions():
     flat = {"name": "look", "description": "d", "inputSchema": {"type": "object"}, "deferLoading": False}
     older = {"namespace": "space", **flat}
-    newer = {"type": "namespace", "name": "later", "description": "To see.", "tools": [{"type": "function", **flat}]}
+    newer = {"type": "namespace", "name": "later", "description": "those", "tools": [{"type": "function", **flat}]}
     tools = recorded_tools({"dynamic_tools": [flat, older, newer, flat, "odd", {"type": "unheard-of"}, {"name": ""}]})
     assert [(tool.namespace, tool.name) for tool in tools] == [(None, "look"), ("space", "look"), ("later", "look")]
-    assert [tool.namespace_description for tool in tools] == ["", "", "To see."]
-    assert to_record(tools)[:2] == [flat, older]
+    assert to_record(tools) == [flat, older, flat | {"namespace": "later", "namespaceDescription": "those"}]
     assert recorded_tools({"dynamic_tools": to_record(tools)}) == tools
     assert recorded_tools({}) == recorded_tools({"dynamic_tools": 5}) == []
 
