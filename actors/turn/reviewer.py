@@ -13,7 +13,7 @@ import orjson
 
 from spindle.actors.services.instruments import Instruments
 from spindle.actors.tools.interface import BackgroundTasks, Permission, Reviewed, Subject, Use
-from spindle.actors.turn.host import Compacted, TurnHost, TurnInput
+from spindle.actors.turn.host import Compacted, ContextItems, TurnHost, TurnInput
 from spindle.actors.turn.work import Work
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import AgentMessageItem, ContextCompactionItem
@@ -71,6 +71,10 @@ class Reviewer:
     def approval(self) -> AskForApproval:
         """See TurnHost."""
         return self._host.approval
+
+    def news(self, context: ContextItems) -> Sequence[dict[str, Any]]:
+        """The context of the user's input is not for a reviewer."""
+        return ()
 
     @property
     def mode(self) -> str:

@@ -16,10 +16,6 @@ REFUSED: Final[Mapping[str, Mapping[str, tuple[object, ...]]]] = {
     "BedrockPatch": {"profile": (), "region": ()},
     "GcpPatch": {"credentialFile": (), "location": (), "projectId": ()},
     "HooksListParams": {"threadId": ()},
-    "ImageInput": {"fileId": ()},
-    "ListMcpServerStatusParams": {"environmentId": ()},
-    "McpResourceReadParams": {"connectorId": (), "environmentId": (), "target": ()},
-    "McpServerToolCallParams": {"environmentId": ()},
     "ThreadForkParams": {
         "attachToSource": (False,),
         "deferGoalContinuation": (False,),

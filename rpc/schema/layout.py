@@ -19,7 +19,7 @@ BUNDLE_V2: Final = "codex_app_server_protocol.v2.schemas.json"
 HIDDEN: Final = frozenset({"getAuthStatus", "getConversationSummary", "gitDiffToRemote"})
 """Methods that the JSON schema leaves out, as the reference's does. TypeScript has them."""
 
-OLD: Final = frozenset({"initialize", "fuzzyFileSearch", *HIDDEN})
+OLD: Final = frozenset(("initialize", *HIDDEN, *(name for name in METHODS if name.startswith("fuzzyFileSearch"))))
 """Methods whose types are not in the folder `v2`."""
 
 _ID: Final = Either((Plain("string"), Plain("integer", "int64")))

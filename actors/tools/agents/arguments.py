@@ -8,7 +8,16 @@ from attrs import field
 
 from spindle.actors.tools.interface import ToolRefused
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.items import ImageInput, LocalImageInput, MentionInput, SkillInput, TextInput, UserInput
+from spindle.rpc.protocol.items import (
+    AudioInput,
+    ImageInput,
+    LocalAudioInput,
+    LocalImageInput,
+    MentionInput,
+    SkillInput,
+    TextInput,
+    UserInput,
+)
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 
@@ -124,6 +133,10 @@ def _previewed(part: UserInput) -> str:
             return "[image]"
         case LocalImageInput():
             return f"[local_image:{part.path}]"
+        case AudioInput():
+            return "[audio]"
+        case LocalAudioInput():
+            return f"[local_audio:{part.path}]"
         case SkillInput():
             return f"[skill:${part.name}]({part.path})"
         case MentionInput():

@@ -1,6 +1,7 @@
 """The processes of a client: a client that is behind, input that is not read, and cancellation."""
 
 import math
+from typing import Any
 
 import pytest
 import trio
@@ -54,7 +55,7 @@ async def test_a_client_that_is_behind_holds_the_process_up_and_loses_nothing():
 
 async def test_input_that_is_not_read_is_bounded_and_refused_at_the_end(monkeypatch):
     monkeypatch.setattr(running, "INPUTS", 2)
-    answers = []
+    answers: list[Any] = []
     reply = lambda: Reply(answers.append, answers.append)  # noqa: E731
     async with open_warden() as warden:
         one = wanted("sleep", "600", stdin=True)
@@ -82,7 +83,7 @@ def process_run(process, one):
 
 
 async def test_input_is_closed_once():
-    answers = []
+    answers: list[Any] = []
     async with open_warden() as warden:
         one = wanted("cat", stdin=True)
         process = Running(warden, one, unexpected, no_wait)

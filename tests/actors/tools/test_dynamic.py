@@ -1,6 +1,7 @@
 """Dynamic tools."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,7 @@ def test_recorded_tools_are_read_in_the_forms_of_all_versions():
     assert recorded_tools({}) == recorded_tools({"dynamic_tools": 5}) == []
 
 
+TOOLS: Any = Sequence[DynamicTools]
 FUNCTION = {"type": "function", "name": "see", "description": "", "inputSchema": {}}
 SPACE = {"type": "namespace", "name": "eyes", "description": "To see.", "tools": [FUNCTION]}
 
@@ -52,12 +54,12 @@ SPACE = {"type": "namespace", "name": "eyes", "description": "To see.", "tools":
 )
 def test_namespaces_that_are_refused(tools, refusal):
     with pytest.raises(RpcError, match=refusal):
-        check_dynamic_tools(structure(tools, Sequence[DynamicTools]))
+        check_dynamic_tools(structure(tools, TOOLS))
 
 
 def test_a_namespace_is_offered_with_its_description():
     blank = SPACE | {"name": "blank", "description": " "}
-    offers = Toolbox(each(structure([SPACE, FUNCTION, blank], Sequence[DynamicTools]))).offers
+    offers = Toolbox(each(structure([SPACE, FUNCTION, blank], TOOLS))).offers
     assert [(offer["type"], offer["name"], offer["description"]) for offer in offers] == [
         ("namespace", "eyes", "To see."),
         ("function", "see", ""),

@@ -1,6 +1,7 @@
 """Parts of an input that came after 0.124: audio, files of the provider, and the detail of images."""
 
 import base64
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,8 @@ async def test_an_audio_file_that_cannot_be_sent_is_a_note(tmp_path, name, note)
 async def test_an_image_by_file_or_with_a_detail():
     _, by_file, _ = await content(ImageInput(file_id="f"))
     assert by_file == {"type": "input_image", "file_id": "f", "detail": "high"}
-    for detail, sent in (("low", "low"), ("auto", "auto"), ("original", "high"), (None, "high")):
+    details: Any = (("low", "low"), ("auto", "auto"), ("original", "high"), (None, "high"))
+    for detail, sent in details:
         _, image, _ = await content(ImageInput("data:,", detail=detail))
         assert image["detail"] == sent
 
