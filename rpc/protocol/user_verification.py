@@ -50,7 +50,7 @@ class UserVerificationDeleteResponse:
 
 @frozen
 class UserVerificationVerifyParams:
-    """Have the user confirm a challenge: 32 bytes in base64url without padding."""
+    """Have the user confirm a challenge: bytes in base64url without padding."""
 
     challenge: str
     description: str

@@ -108,7 +108,7 @@ REFUSALS: list[tuple[str, dict[str, Any] | None, int, str]] = [
     ("userVerification/verify", {"challenge": CHALLENGE, "title": "t", "description": "d"}, -32603, UNVERIFIABLE),
     (
         "userVerification/verify",
-        {"challenge": "A" * 42 + "B", "title": "t", "description": "d"},
+        {"challenge": "AB", "title": "t", "description": "d"},
         -32602,
         INVALID_CHALLENGE,
     ),

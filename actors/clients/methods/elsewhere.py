@@ -180,24 +180,24 @@ realtime_list = Elsewhere(lambda params: realtime.ThreadRealtimeListResponse("un
 
 UNVERIFIABLE: Final = "User verification is not available in this build or account."
 _UNAVAILABLE: Final = RpcError(INTERNAL_ERROR, UNVERIFIABLE, {"type": "unavailable", "reason": "providerUnavailable"})
-_CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+_CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{2,}")
 _TITLE, _DESCRIPTION = 256, 4096
 """The longest texts, in bytes of UTF-8."""
 
 
 def _challenge(params: user_verification.UserVerificationVerifyParams) -> None:
-    """32 bytes in base64url without padding; a title and a description."""
+    """Bytes in base64url without padding; a title and a description."""
     fits = 0 < len(params.title.encode()) <= _TITLE and 0 < len(params.description.encode()) <= _DESCRIPTION
-    if not fits or not _is_32_bytes(params.challenge):
+    if not fits or not _is_base64url(params.challenge):
         what = {"type": "invalidRequest", "reason": "invalidParams"}
         raise RpcError(INVALID_PARAMS, "Invalid verification challenge or display text.", what)
 
 
-def _is_32_bytes(text: str) -> bool:
-    return (
-        _CHALLENGE.fullmatch(text) is not None
-        and urlsafe_b64encode(urlsafe_b64decode(text + "=")) == f"{text}=".encode()
-    )
+def _is_base64url(text: str) -> bool:
+    if _CHALLENGE.fullmatch(text) is None or len(text) % 4 == 1:
+        return False
+    padding = "=" * (-len(text) % 4)
+    return urlsafe_b64encode(urlsafe_b64decode(text + padding)) == f"{text}{padding}".encode()
 
 
 def _request_id(params: user_verification.UserVerificationCancelParams) -> None:

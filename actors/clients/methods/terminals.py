@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from spindle.actors.clients.identity import thread_id
 from spindle.actors.clients.requests import mapped
@@ -67,8 +68,14 @@ def list_(caller: Caller, params: ThreadBackgroundTerminalsListParams, reply: Re
 
 def terminate(caller: Caller, params: ThreadBackgroundTerminalsTerminateParams, reply: Reply[Any]) -> None:
     """thread/backgroundTerminals/terminate"""
+    if _NUMBER.fullmatch(params.process_id) is None:
+        raise invalid_request("invalid background terminal process id: invalid digit found in string")
     message = EndTerminal(reply=mapped(reply, ThreadBackgroundTerminalsTerminateResponse), process_id=params.process_id)
     caller.backend.registry.route(ToThread(thread_id(params.thread_id), message))
+
+
+_NUMBER: Final = re.compile(r"[+-]?[0-9]+")
+"""How a client names a terminal."""
 
 
 def _offset(cursor: str) -> int:
