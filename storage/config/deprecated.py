@@ -8,13 +8,13 @@ from typing import Final
 from spindle.rpc.lazy_class import frozen
 from spindle.storage.config.effective import FORMER_NAMES, Config
 
-_WEB_SEARCH: Final = 'Set `web_search` to "live", "cached" or "disabled".'
-_WITHOUT_EFFECT: Final[Mapping[str, tuple[str, str]]] = {
-    "web_search_request": ("web search is on by default", _WEB_SEARCH),
-    "web_search_cached": ("web search is on by default", _WEB_SEARCH),
-    "use_legacy_landlock": ("the sandbox is chosen by what the system offers", "Remove the setting."),
+_WEB_SEARCH: Final = ("Use `web_search` instead.", 'Set `web_search` to "live", "cached" or "disabled".')
+_OTHERS: Final[Mapping[str, tuple[str, str]]] = {
+    "web_search_request": _WEB_SEARCH,
+    "web_search_cached": _WEB_SEARCH,
+    "use_legacy_landlock": ("It has no effect: the sandbox is chosen by what the system offers.", "Remove the setting."),
 }
-"""Features of the past: why nothing is left of them, and what to do."""
+"""Features without another name: what there is instead, and what to do."""
 
 
 @frozen
@@ -32,11 +32,11 @@ def deprecations(config: Config) -> Iterator[Deprecation]:
         for called in former:
             if called in features:
                 yield _renamed(f"features.{called}", f"features.{name}")
-    if "experimental_use_unified_exec_tool" in config.raw:
-        yield _renamed("experimental_use_unified_exec_tool", "features.unified_exec")
-    for name, (why, advice) in _WITHOUT_EFFECT.items():
+            if called.startswith("experimental_") and called in config.raw:
+                yield _renamed(called, f"features.{name}")
+    for name, (why, advice) in _OTHERS.items():
         if name in features:
-            yield Deprecation(f"`features.{name}` is deprecated and has no effect: {why}.", advice)
+            yield Deprecation(f"`features.{name}` is deprecated. {why}", advice)
 
 
 def _renamed(former: str, now: str) -> Deprecation:

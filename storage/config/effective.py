@@ -29,8 +29,9 @@ Scope: TypeAlias = tuple[str, str] | None
 FORMER_NAMES: Final[Mapping[str, Sequence[str]]] = {
     "multi_agent": ("collab",),
     "unified_exec": ("experimental_use_unified_exec_tool",),
+    "apply_patch_freeform": ("experimental_use_freeform_apply_patch",),
 }
-"""Former names of features."""
+"""Former names of features. Those that begin with `experimental_` may be at the top of the file, too."""
 
 
 @frozen
@@ -132,9 +133,8 @@ class Config:
 
     def features(self, name: str, default: bool) -> bool:
         """Whether `[features]` enables `name`, also under a former name. A requirement has precedence."""
-        former = self.raw.get("experimental_use_unified_exec_tool") if name == "unified_exec" else None
-        otherwise = former if isinstance(former, bool) else default
-        return feature(name, otherwise, self.requirements.features, self.table("features"))
+        at_top = {key: self.raw.get(key) for key in FORMER_NAMES.get(name, ()) if key.startswith("experimental_")}
+        return feature(name, default, self.requirements.features, self.table("features"), at_top)
 
     def offers_tool(self, name: str) -> bool:
         """Whether `[tools]` enables a tool."""
@@ -258,10 +258,15 @@ class Config:
     @property
     def web_search(self) -> str:
         """`disabled`, `cached` or `live`: the wanted mode, if it is allowed."""
-        off = self.table("tools").get("web_search") is False
-        wanted: str = self.raw.get("web_search") or ("disabled" if off else "cached")
+        wanted: str = self.raw.get("web_search") or self._former_web_search()
         allowed = self.requirements.web_search_modes
         return wanted if allowed is None or wanted in allowed else "disabled"
+
+    def _former_web_search(self) -> str:
+        """The mode by settings that came before `web_search`."""
+        if self.table("tools").get("web_search") is False:
+            return "disabled"
+        return "live" if self.features("web_search_request", False) else "cached"
 
     @property
     def web_search_options(self) -> Mapping[str, Any]:

@@ -37,6 +37,8 @@ SERVED: Final[Mapping[str, tuple[Stage, bool]]] = {
     "request_permissions_tool": ("underDevelopment", False),
     "default_mode_request_user_input": ("underDevelopment", False),
     "tool_call_mcp_elicitation": ("stable", True),
+    "web_search_request": ("deprecated", False),
+    "web_search_cached": ("deprecated", False),
 }
 """The served features: stage, and whether it is on by default."""
 

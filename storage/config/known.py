@@ -66,6 +66,7 @@ TOP: Final[Mapping[str, Kind]] = {
     "agents": dict,
     "agents.enabled": bool,
     "agents.max_threads": int,
+    "agents.max_concurrent_threads_per_session": int,
     "agents.max_depth": int,
     "apps": dict,
     "allow_login_shell": bool,

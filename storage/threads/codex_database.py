@@ -1,14 +1,15 @@
 """Write changes to Codex's database, which has the names, repositories and paths of threads.
 
 Codex reads a rollout's metadata when it first sees the file, and then trusts its database
-(`$CODEX_HOME/state_<version>.sqlite`, table `threads`). Other columns are not touched. Without such a database, table,
-column or row there is nothing to do.
+(`state_<version>.sqlite` in the home or in `sqlite_home`, table `threads`). Other columns are not touched. Without such
+a database, table, column or row there is nothing to do.
 """
 
 import logging
+import os
 import re
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from spindle.storage.home import Home
@@ -22,7 +23,7 @@ _PATIENCE = 1.0
 
 def update_codex_database(home: Home, thread_id: str, values: Mapping[str, str | None]) -> None:
     """Set columns of the thread's row. Blocking; never raises: the rollout has the values, too, and Codex may read it again."""
-    path = _newest(home.path)
+    path = _newest(_folder(home))
     if path is None:
         return
     import sqlite3  # imported late: few homes have such a database
@@ -36,6 +37,18 @@ def update_codex_database(home: Home, thread_id: str, values: Mapping[str, str |
                 database.execute(f"UPDATE threads SET {assignments} WHERE id = ?", (*known.values(), thread_id))
     except sqlite3.Error as error:
         log.warning("thread %s could not be updated in Codex's database %s: %s", thread_id, path, error)
+
+
+def _folder(home: Home) -> Path:
+    """Where Codex has its databases: `sqlite_home` of config.toml, else `CODEX_SQLITE_HOME`, else the home."""
+    from spindle.storage.config import ConfigError, load
+
+    named: object = None
+    with suppress(ConfigError, OSError):
+        named = load(home).raw.get("sqlite_home")
+    if not (isinstance(named, str) and named):
+        named = os.environ.get("CODEX_SQLITE_HOME", "")
+    return home.path / Path(named).expanduser()
 
 
 def _newest(home: Path) -> Path | None:

@@ -35,6 +35,21 @@ def test_only_the_threads_row_in_the_newest_database_is_updated(home):
     assert rows(home, 5) == {ID: None, "other": None}
 
 
+@pytest.mark.parametrize("given", ["file", "variable"])
+def test_the_database_may_be_elsewhere(home, monkeypatch, given):
+    make(home, 5)
+    (home.path / "elsewhere").mkdir()
+    make(Home(home.path / "elsewhere"), 5)
+    if given == "file":
+        home.config_file.write_text('sqlite_home = "elsewhere"\n')
+        monkeypatch.setenv("CODEX_SQLITE_HOME", "/none")
+    else:
+        monkeypatch.setenv("CODEX_SQLITE_HOME", str(home.path / "elsewhere"))
+    update_codex_database(home, ID, {"name": "mine"})
+    assert rows(Home(home.path / "elsewhere"), 5)[ID] == "mine"
+    assert rows(home, 5)[ID] is None
+
+
 def test_missing_columns_are_ignored(home):
     make(home, 5)
     update_codex_database(home, ID, {"name": "mine", "git_branch": "main"})

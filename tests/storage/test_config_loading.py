@@ -388,3 +388,27 @@ def test_a_profile_is_no_path(home: Home) -> None:
     assert "config profile `sub/x` not found" in failing(home, "", ("profile", "sub/x")).reason
     (home.path / "broken.config.toml").write_text("model = 1\n")
     assert failing(home, "", ("profile", "broken")).path == home.path / "broken.config.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ("", "cached"),
+        ("[features]\nweb_search_request = true\n", "live"),
+        ("[features]\nweb_search_cached = true\n", "cached"),
+        ('web_search = "cached"\n[features]\nweb_search_request = true\n', "cached"),
+        ("[features]\nweb_search_request = true\n[tools]\nweb_search = false\n", "disabled"),
+    ],
+)
+def test_the_mode_of_web_search_by_its_former_settings(home: Home, text: str, mode: str) -> None:
+    assert load(home, text).web_search == mode
+
+
+def test_features_under_former_names_at_the_top(home: Home) -> None:
+    former = "experimental_use_freeform_apply_patch = true\nexperimental_use_unified_exec_tool = false\n"
+    config = load(home, f"{former}collab = false\n")
+    assert config.features("apply_patch_freeform", False)
+    assert not config.features("unified_exec", True)
+    assert config.features("multi_agent", True)
+    config = load(home, "experimental_use_freeform_apply_patch = true\n[features]\napply_patch_freeform = false\n")
+    assert not config.features("apply_patch_freeform", True)

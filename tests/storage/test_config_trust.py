@@ -67,6 +67,10 @@ def test_deprecated_settings(tmp_path: Path) -> None:
         return [one.summary.split("`")[1] for one in deprecations(loads(tmp_path).load())]
 
     assert said("[features]\nmulti_agent = true\n") == []
+    assert said("experimental_use_freeform_apply_patch = true\n[features]\nweb_search_request = true\n") == [
+        "experimental_use_freeform_apply_patch",
+        "features.web_search_request",
+    ]
     assert said("experimental_use_unified_exec_tool = false\n[features]\ncollab = true\nuse_legacy_landlock = true\n") == [
         "features.collab",
         "experimental_use_unified_exec_tool",

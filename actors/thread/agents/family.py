@@ -133,7 +133,7 @@ def _event(status: AgentStatus) -> MemberEvent:
 
 def most_agents(config: Config) -> int:
     """How many agents of a family may be open at once."""
-    return _limit(config, "max_threads", MAX_AGENTS)
+    return _limit(config, "max_threads", _limit(config, "max_concurrent_threads_per_session", MAX_AGENTS))
 
 
 def deepest(config: Config) -> int:

@@ -1,11 +1,13 @@
 """The life of an agent in its family: each state with each event, and invariants over random events."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.state_diagrams import state_diagram
 
-from spindle.actors.thread.agents.family import Family, FamilyFull
+from spindle.actors.thread.agents.family import MAX_AGENTS, Family, FamilyFull, most_agents
 from spindle.actors.thread.agents.life import (
     ENDING,
     FIRST,
@@ -17,6 +19,8 @@ from spindle.actors.thread.agents.life import (
     after,
 )
 from spindle.actors.tools.agents.agents import NOT_FOUND, AgentStatus
+from spindle.storage.config import load
+from spindle.storage.home import Home
 
 # "-" is what cannot happen
 TABLE = """
@@ -119,3 +123,17 @@ async def test_an_agent_that_is_being_closed_ends_those_below_it():
     assert family.get("child") == child
     assert list(family.become(child, AgentStatus("shutdown"))) == [MemberEffect.REPORT]
     assert child.ending
+
+
+@pytest.mark.parametrize(
+    ("table", "most"),
+    [
+        ("", MAX_AGENTS),
+        ("max_threads = 2", 2),
+        ("max_concurrent_threads_per_session = 3", 3),
+        ("max_threads = 2\nmax_concurrent_threads_per_session = 3", 2),
+    ],
+)
+def test_the_most_agents_have_two_names_in_the_configuration(tmp_path: Path, table: str, most: int) -> None:
+    (tmp_path / "config.toml").write_text(f"[agents]\n{table}\n")
+    assert most_agents(load(Home(tmp_path))) == most
