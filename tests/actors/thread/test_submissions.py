@@ -251,7 +251,7 @@ async def test_input_that_cannot_be_read_pauses_the_queue_and_says_so(opened, us
         await one.turn("first")
         await model.waiting.wait()
         await one.add("odd")
-        async def fails(content, readable):
+        async def fails(*_):
             raise RpcError(INTERNAL_ERROR, "unreadable")
 
         with monkeypatch.context() as broken:
