@@ -82,9 +82,10 @@ def as_context(kept: object) -> dict[str, Any]:
 
 
 def follow_on(older: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
-    """Two contexts as one. A newer one with a policy also ends the older one's profile and environments."""
+    """Two contexts as one. A newer one with a policy also ends the older one's profile, workspace roots and environments."""
     if "sandbox_policy" in newer:
-        older = {key: value for key, value in older.items() if key not in (*ROLLOUT_KEYS, "environments")}
+        ended = (*ROLLOUT_KEYS, FIELDS["roots"].context, "environments")
+        older = {key: value for key, value in older.items() if key not in ended}
     return {**older, **newer}
 
 

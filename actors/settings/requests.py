@@ -16,7 +16,7 @@ from spindle.actors.settings.catalogue import model_info
 from spindle.actors.settings.modes import filled
 from spindle.actors.settings.permissions import from_rollout, split
 from spindle.actors.settings.policies import approval_from_rollout, sandbox_from_rollout
-from spindle.actors.settings.restrictions import asked_sandbox, check_roots, environment, sandbox_from_mode
+from spindle.actors.settings.restrictions import asked_sandbox, check_roots, environment, more_roots, sandbox_from_mode
 from spindle.actors.settings.settings import FIELDS, Settings, mode_of
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.settings import CollaborationMode, PermissionProfile, SandboxPolicy, WorkspaceWritePolicy
@@ -42,10 +42,11 @@ def settings_for(
     """
     recorded = recorded or {}
     values = {name: _first(name, params, recorded, config) for name in FIELDS}
+    values["roots"] = tuple(values["roots"])
     values["sandbox"], values["profile"] = _sandbox(config, params, recorded)
-    asked = environment(getattr(params, "environments", None))
-    values["cwd"] = absolute(server_cwd, asked.get("cwd", params.cwd or recorded.get("cwd")) or "")
-    values["has_environment"] = asked.get("has_environment", recorded.get("environments") != [])
+    place = environment(getattr(params, "environments", None))
+    values["cwd"] = absolute(server_cwd, place.get("cwd", params.cwd or recorded.get("cwd")) or "")
+    values["has_environment"] = place.get("has_environment", recorded.get("environments") != [])
     values["approval_policy"] = (
         params.approval_policy
         or approval_from_rollout(recorded.get("approval_policy"))
@@ -62,7 +63,8 @@ def settings_for(
         or config.instructions
         or model_info(values["model"], config).base_instructions
     )
-    return _within(Settings(**values), params.runtime_workspace_roots)
+    asked = any(getattr(params, name) is not None for name in ("sandbox", "permission_profile", "permissions"))
+    return _within(Settings(**values), params.runtime_workspace_roots, fresh=asked)
 
 
 def _first(name: str, params: Any, recorded: Mapping[str, Any], config: Config) -> Any:
@@ -127,17 +129,30 @@ def changed(
     elif changes and isinstance(settings.collaboration_mode, CollaborationMode):
         changes["collaboration_mode"] = mode_of(evolve(settings, **changes))
     after = evolve(settings, **changes) if changes else settings
-    return _within(after, getattr(params, "runtime_workspace_roots", None))
+    return _within(after, getattr(params, "runtime_workspace_roots", None), fresh=sandbox is not None)
 
 
-def _within(settings: Settings, roots: Sequence[str] | None) -> Settings:
-    """The same settings. Raises RpcError if the workspace roots that a request names are not theirs.
+def _within(settings: Settings, roots: Sequence[str] | None, *, fresh: bool) -> Settings:
+    """The settings with the workspace roots that a request names, or with those that they have. `fresh`: the request has set
+    the policy, so that it does not have the roots yet.
 
-    Roots have no effect if commands have no workspace to write to.
+    Roots have no effect if commands have no workspace to write to. Raises RpcError for roots without the working directory, and
+    for other roots under a permission profile.
     """
-    if settings.has_environment and (isinstance(settings.sandbox, WorkspaceWritePolicy) or settings.profile is not None):
+    if not settings.has_environment:
+        return settings
+    if settings.profile is not None:
         check_roots(roots, settings.cwd)
-    return settings
+        return settings
+    policy = settings.sandbox
+    if not isinstance(policy, WorkspaceWritePolicy):
+        return settings
+    more = settings.roots if roots is None else more_roots(roots, settings.cwd)
+    own = tuple(root for root in policy.writable_roots if fresh or root not in settings.roots)
+    writable = (*own, *(root for root in more if root not in own))
+    if writable == tuple(policy.writable_roots) and more == settings.roots:
+        return settings
+    return evolve(settings, roots=more, sandbox=evolve(policy, writable_roots=writable))
 
 
 def absolute(server_cwd: str, cwd: str) -> str:

@@ -22,6 +22,8 @@ from spindle.rpc.protocol.settings import (
 )
 from spindle.storage.config import Config, ConfigError
 
+MOST_ROOTS: Final = 100
+"""Workspace roots of a thread."""
 _PERMISSIONS: Final = {
     ":read-only": "read-only",
     ":workspace": "workspace-write",
@@ -98,6 +100,16 @@ def environment(environments: Sequence[TurnEnvironmentParams] | None) -> dict[st
 
 
 def check_roots(roots: Sequence[str] | None, cwd: str) -> None:
-    """Raise RpcError for workspace roots other than the working directory, which are not supported."""
+    """Raise RpcError for workspace roots other than the working directory, where these are not supported."""
     if roots is not None and {os.path.normpath(root) for root in roots} != {cwd}:
         raise invalid_request("`runtimeWorkspaceRoots` other than the working directory are not supported")
+
+
+def more_roots(roots: Sequence[str], cwd: str) -> tuple[str, ...]:
+    """The workspace roots besides the working directory. Raises RpcError if that is not one, or if they are too many."""
+    found = dict.fromkeys(map(os.path.normpath, roots))
+    if cwd not in found:
+        raise invalid_request("`runtimeWorkspaceRoots` without the working directory are not supported")
+    if len(found) > MOST_ROOTS:
+        raise invalid_request(f"`runtimeWorkspaceRoots` must name at most {MOST_ROOTS} folders")
+    return tuple(root for root in found if root != cwd)

@@ -81,6 +81,13 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and "\0" not in value else None
 
 
+def _roots(value: Any) -> tuple[str, ...] | None:
+    if not isinstance(value, list):
+        return None
+    roots: list[Any] = value
+    return tuple(roots) if all(_text(root) for root in roots) else None
+
+
 def _one_of(kind: Any) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         try:
@@ -105,6 +112,10 @@ def mode_of(settings: Settings) -> CollaborationMode:
 
 def _environments(settings: Settings) -> Sequence[str] | None:
     return None if settings.has_environment else []
+
+
+def _more_roots(settings: Settings) -> Sequence[str] | None:
+    return list(settings.roots) or None
 
 
 @frozen(kw_only=True)
@@ -167,6 +178,20 @@ class Settings:
     profile: PermissionProfile | None = field(
         default=None, metadata=_row(context=None, applied=None, shown=None, bound=True)
     )
+    roots: tuple[str, ...] = field(
+        default=(),
+        metadata=_row(
+            context="more_workspace_roots",
+            applied="more_workspace_roots",
+            shown=None,
+            resumed=True,
+            bound=True,
+            default=(),
+            read=_roots,
+            value=_more_roots,
+        ),
+    )
+    """The workspace roots besides the working directory. `sandbox` has them among its writable roots."""
     has_environment: bool = field(
         default=True,
         metadata=_row(

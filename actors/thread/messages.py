@@ -131,6 +131,8 @@ class SteerTurn(Ask[str]):
     expected_turn_id: str | None
     client_id: str | None = None
     context: Mapping[str, AdditionalContextEntry] | None = None
+    metadata: Mapping[str, str] | None = None
+    metadata_patch: Mapping[str, str] | None = None
 
 
 @frozen(kw_only=True)

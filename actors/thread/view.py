@@ -124,7 +124,7 @@ def _loaded(thread: ThreadCore, shown: Thread) -> dict[str, Any]:
         "model_provider": settings.model_provider,
         "service_tier": settings.service_tier,
         "cwd": settings.cwd,
-        "runtime_workspace_roots": (settings.cwd,),
+        "runtime_workspace_roots": (settings.cwd, *settings.roots),
         "instruction_sources": tuple(thread.state.guidance.sources),
         "approval_policy": settings.approval_policy,
         "approvals_reviewer": settings.approvals_reviewer,

@@ -14,6 +14,7 @@ from spindle.actors.settings.settings import Settings
 from spindle.actors.tasks.faults import parts
 from spindle.actors.turn.calls import output_item, run_calls
 from spindle.actors.turn.host import TurnHost
+from spindle.actors.turn.metadata import described
 from spindle.actors.turn.toolbox import Toolbox
 from spindle.actors.turn.work import Asking
 from spindle.rpc.lazy_class import frozen
@@ -53,6 +54,11 @@ class TurnPlan:
     output_schema: object | None = None
     patch_progress: bool = False
     client_metadata: Mapping[str, str] = {}
+    """The entries of clients, as they are when a request is sent."""
+    root_turn_id: str | None = None
+    """The turn with which the chain of turns began that this one belongs to; None for its own."""
+    parent_turn_id: str | None = None
+    turn_trigger: str | None = None
     session: str | None = None
     """The provider's key for the conversation, if that is not the thread's id."""
     subagent: str | None = None
@@ -190,6 +196,18 @@ def request(
 ) -> ModelRequest:
     """The request for one answer. An unknown model is sent only what every model accepts."""
     settings, info = plan.settings, plan.info
+    thread = plan.session or plan.thread_id
+    ids = {
+        "session_id": thread,
+        "thread_id": thread,
+        "turn_id": plan.turn_id,
+        "root_turn_id": plan.root_turn_id or plan.turn_id,
+        "parent_turn_id": plan.parent_turn_id,
+        "turn_trigger": plan.turn_trigger,
+        "parent_thread_id": plan.parent_thread_id,
+        "subagent_kind": plan.subagent,
+        "model": settings.model,
+    }
     reasoning: dict[str, Any] | None = None
     if info.reasoning:
         reasoning = {}
@@ -215,9 +233,9 @@ def request(
         include=("reasoning.encrypted_content",) if info.reasoning else (),
         service_tier="priority" if settings.service_tier == "fast" else settings.service_tier,
         text=text or None,
-        prompt_cache_key=plan.session or plan.thread_id,
-        client_metadata=plan.client_metadata,
-        thread_id=plan.session or plan.thread_id,
+        prompt_cache_key=thread,
+        client_metadata=described(ids, plan.client_metadata, f"{thread}:0"),
+        thread_id=thread,
         turn_id=plan.turn_id,
         originator=plan.originator,
         user_agent=plan.user_agent,

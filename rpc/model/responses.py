@@ -206,11 +206,15 @@ class ResponsesModel:
             ("accept", "text/event-stream"),
             ("content-type", "application/json"),
             ("session_id", thread),
+            ("session-id", thread),
+            ("thread-id", thread),
             ("x-client-request-id", thread),
             ("x-codex-window-id", f"{thread}:0"),
             ("originator", request.originator),
             ("user-agent", request.user_agent),
         ]
+        if (metadata := request.client_metadata.get("x-codex-turn-metadata")) is not None:
+            headers.append(("x-codex-turn-metadata", metadata))
         if request.subagent is not None:
             headers.append(("x-openai-subagent", request.subagent))
         if request.parent_thread_id is not None:

@@ -87,6 +87,10 @@ class TurnStartParams:
     tool_output: TurnToolOutput | None = None
     additional_context: Mapping[str, AdditionalContextEntry] | None = None
     responsesapi_client_metadata: Mapping[str, str] | None = field(default=None, metadata={"experimental": True})
+    responsesapi_client_metadata_patch: Mapping[str, str] | None = None
+    turn_trigger: str | None = None
+    parent_turn_id: str | None = None
+    root_turn_id: str | None = None
     environments: Sequence[TurnEnvironmentParams] | None = field(default=None, metadata={"experimental": True})
     cwd: PathName | None = None
     runtime_workspace_roots: Sequence[AbsolutePath] | None = None
@@ -121,6 +125,7 @@ class TurnSteerParams:
     input: Sequence[UserInput]
     additional_context: Mapping[str, AdditionalContextEntry] | None = None
     responsesapi_client_metadata: Mapping[str, str] | None = field(default=None, metadata={"experimental": True})
+    responsesapi_client_metadata_patch: Mapping[str, str] | None = None
     expected_turn_id: str
 
 

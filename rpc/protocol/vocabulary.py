@@ -52,7 +52,6 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "GranularSettings": "skill_approval",
         "InitializeCapabilities": "explicitGatewayOauth extensions mcpServerOpenaiFormElicitation requestAttestation "
         "requiredHumanApproval",
-        "LocalImageInput": "detail",
         "McpResourceReadTarget": "connectorId linkId",
         "ListMcpServerStatusParams": "threadId",
         "McpResourceReadParams": "_meta originCallId",
@@ -81,9 +80,7 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "ThreadStartParams": "allowProviderModelFallback daybreakEnabled mockExperimentalField multiAgentMode "
         "persistExtendedHistory serviceName",
         "TurnSettingsUpdateParams": "approvalsReviewer effort environments model serviceTier summary turnId",
-        "TurnStartParams": "cyberAccessProgram multiAgentMode "
-        "parentTurnId responsesapiClientMetadataPatch rootTurnId turnTrigger",
-        "TurnSteerParams": "responsesapiClientMetadata responsesapiClientMetadataPatch",
+        "TurnStartParams": "cyberAccessProgram multiAgentMode",
         "WebrtcRealtimeTransport": "sdp",
     }.items()
 }

@@ -160,7 +160,7 @@ UNSERVED: list[tuple[dict[str, Any], str]] = [
     ({"environments": [{"environmentId": "elsewhere", "cwd": "/"}]}, "unknown turn environment id `elsewhere`"),
     (
         {"sandbox": "workspace-write", "runtimeWorkspaceRoots": ["/tmp"]},
-        "`runtimeWorkspaceRoots` other than the working directory are not supported",
+        "`runtimeWorkspaceRoots` without the working directory are not supported",
     ),
     ({"permissions": READ_ONLY, "sandbox": "read-only"}, "`permissions` cannot be combined with `sandbox`"),
 ]

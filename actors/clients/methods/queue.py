@@ -14,6 +14,7 @@ from spindle.actors.kernel.mailbox import Ask, Reply
 from spindle.actors.registry.messages import LoadedOrStored, Occupying
 from spindle.actors.thread.messages import ChangeQueue, ReadQueue, StartQueued
 from spindle.actors.thread.turns.submissions import answered
+from spindle.actors.turn.metadata import given
 from spindle.actors.turn.user_input import check_input
 from spindle.rpc.protocol.errors import ThreadNotFound, internal_error, invalid_request
 from spindle.rpc.protocol.queue import (
@@ -49,6 +50,7 @@ LARGEST_PAGE = 100
 def add(caller: Caller, params: ThreadQueueAddParams, reply: Reply[Any]) -> None:
     """thread/queue/add"""
     id = thread_id(params.thread_id)
+    given({}, params.responsesapi_client_metadata, None)
     entry = QueuedSubmission(
         id=str(uuid7()),
         input=_checked(caller, params.input),
@@ -85,6 +87,7 @@ def list_(caller: Caller, params: ThreadQueueListParams, reply: Reply[Any]) -> N
 def update(caller: Caller, params: ThreadQueueUpdateParams, reply: Reply[Any]) -> None:
     """thread/queue/update"""
     id, content = thread_id(params.thread_id), _checked(caller, params.input)
+    given({}, params.responsesapi_client_metadata, None)
 
     def work(db: sqlite3.Connection) -> tuple[ThreadQueueUpdateResponse, bool]:
         entry = queue.update(db, id, params.queued_submission_id, content, params.responsesapi_client_metadata)

@@ -12,6 +12,7 @@ from spindle.actors.clients.requests import based, based_input, check_profile, m
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import InterruptTurn, StartTurn, SteerTurn
+from spindle.actors.turn.metadata import given
 from spindle.actors.turn.user_input import check_input
 from spindle.rpc.protocol.errors import ThreadNotFound, invalid_request
 from spindle.rpc.protocol.turns import (
@@ -35,6 +36,7 @@ def start(caller: Caller, params: TurnStartParams, reply: Reply[Any]) -> None:
     id = thread_id(params.thread_id)
     if params.additional_context or params.tool_output is not None:
         _check_extra(params.additional_context, params.tool_output, with_input=bool(params.input))
+    given({}, params.responsesapi_client_metadata, params.responsesapi_client_metadata_patch)
     if params.tool_output is None:
         check_input(params.input, params.client_user_message_id)
     check_profile(params.permission_profile)
@@ -51,6 +53,7 @@ def steer(caller: Caller, params: TurnSteerParams, reply: Reply[Any]) -> None:
         raise invalid_request("expectedTurnId must not be empty")
     if params.additional_context:
         _check_extra(params.additional_context)
+    given({}, params.responsesapi_client_metadata, params.responsesapi_client_metadata_patch)
     check_input(params.input, params.client_user_message_id)
     out = mapped(reply, TurnSteerResponse)
     message = SteerTurn(
@@ -59,6 +62,8 @@ def steer(caller: Caller, params: TurnSteerParams, reply: Reply[Any]) -> None:
         expected_turn_id=params.expected_turn_id,
         client_id=params.client_user_message_id,
         context=params.additional_context,
+        metadata=params.responsesapi_client_metadata,
+        metadata_patch=params.responsesapi_client_metadata_patch,
     )
     caller.backend.registry.route(ToThread(id, message))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -24,6 +24,7 @@ from spindle.actors.turn.life import (
     TurnState,
     after,
 )
+from spindle.actors.turn.metadata import given
 from spindle.actors.turn.work import Work
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.reviews import ReviewTarget
@@ -62,6 +63,8 @@ class LiveTurn:
     """Input that is not part of the conversation yet, oldest first: the first, and what joins the turn."""
     client_ids: set[str] = field(init=False, default=Factory(lambda self: _takes(self), takes_self=True))
     """The clients' ids of the messages that it took."""
+    client_metadata: dict[str, str] = field(init=False, default=Factory(lambda self: _metadata(self), takes_self=True))
+    """What clients tell the provider of the turn, for the requests that are sent from now on."""
     scripts: list[UsersCommand] = field(factory=lambda: list[UsersCommand]())
     """Commands of the user that wait for the turn to run them."""
     run_script: Callable[[UsersCommand], None] | None = None
@@ -137,6 +140,12 @@ class LiveTurn:
         """Run a command of the user as a part of the turn."""
         self.open_scripts += 1
         (self.run_script or self.scripts.append)(script)
+
+    def tell_provider(self, replacement: Mapping[str, str] | None, patch: Mapping[str, str] | None) -> None:
+        """A request that joins the turn changes what clients tell the provider of it. Raises RpcError."""
+        entries = given(self.client_metadata, replacement, patch)
+        self.client_metadata.clear()
+        self.client_metadata.update(entries)
 
     # -- its life
 
@@ -225,6 +234,11 @@ class LiveTurn:
             completed_at=self.completed_at,
             duration_ms=self.duration_ms,
         )
+
+
+def _metadata(turn: LiveTurn) -> dict[str, str]:
+    params = turn.params
+    return given({}, params.responsesapi_client_metadata, params.responsesapi_client_metadata_patch)
 
 
 def _takes(turn: LiveTurn) -> set[str]:

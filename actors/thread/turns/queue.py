@@ -116,6 +116,8 @@ class TurnQueue:
         elif thread.turn is not None:
             if any(getattr(thread.turn.settings, name) != value for name, value in message.bounds.items()):
                 raise invalid_request(OTHER_BOUNDS)
+            params = message.params
+            thread.turn.tell_provider(params.responsesapi_client_metadata, params.responsesapi_client_metadata_patch)
             await _join(thread.turn, given)
             thread.adopt(settings)
             self._watch(thread.turn, message.watch)
@@ -205,6 +207,7 @@ class TurnQueue:
             text = f"cannot steer a {turn.kind} turn"
             info = {"activeTurnNotSteerable": {"turnKind": turn.kind}}
             raise invalid_request(text, TurnError(text, info))
+        turn.tell_provider(message.metadata, message.metadata_patch)
         await _join(turn, given)
         message.reply.resolve(turn.id)
 

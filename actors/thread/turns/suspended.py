@@ -74,12 +74,13 @@ class SuspendedTurn:
             stored: Any = orjson.loads(body)
             kinds: dict[str, Any] = get_type_hints(Settings, include_extras=True)
             kinds["collaboration_mode"] = CollaborationMode | None
+            kinds["roots"] = Sequence[str]
             settings: dict[str, Any] = {name: structure(stored["settings"][name], kinds[name]) for name in FIELDS}
             return cls(
                 id=id,
                 started_at=structure(stored["startedAt"], int),
                 params=structure(stored["params"], TurnStartParams),
-                settings=Settings(**settings),
+                settings=Settings(**settings | {"roots": tuple(settings["roots"])}),
                 calls=structure(stored["calls"], _IDS),
                 pending=structure(stored["pending"], _IDS),
                 input=[

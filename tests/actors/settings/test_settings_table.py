@@ -38,6 +38,7 @@ SETTINGS = Settings(
     collaboration_mode=CollaborationMode("plan", CollaborationSettings("m", "high", "i")),
     approval_policy="never",
     sandbox=WorkspaceWritePolicy(writable_roots=("/r",), network_access=True),
+    roots=("/r",),
     has_environment=False,
 )
 """No value is a default."""
@@ -50,6 +51,7 @@ RESUMED = (
     "personality",
     "approvals_reviewer",
     "approval_policy",
+    "roots",
     "has_environment",
 )
 CONFIG = Config(raw={}, merged={}, layers=[], cwd=None, trust=None)
@@ -98,6 +100,7 @@ def test_the_line_that_opens_a_turn_is_codex_s():
         "realtime_active": False,
         "effort": "high",
         "summary": "concise",
+        "more_workspace_roots": ["/r"],
         "environments": [],
         "developer_instructions": "d",
     }
@@ -115,6 +118,7 @@ def test_the_line_that_keeps_changed_settings_is_codex_s_with_the_policy_in_it()
         "approvals_reviewer": "guardian_subagent",
         "sandbox_policy": SANDBOX,
         "cwd": "/w",
+        "more_workspace_roots": ["/r"],
         "environments": [],
         "reasoning_effort": "high",
         "reasoning_summary": "concise",

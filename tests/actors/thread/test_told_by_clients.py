@@ -128,3 +128,19 @@ async def test_refusals(opened, talk, members, refusal):
         id = client.ask("turn/start", threadId=thread["thread"]["id"], **given)
         answer = await client.settled(id)
         assert answer["error"] == {"code": -32600, "message": refusal}
+
+
+async def test_what_the_provider_is_told_of_a_turn(opened, scripted, say):
+    model = scripted()
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        members = {"responsesapiClientMetadata": {"a": "1", "turn_id": "x"}, "responsesapiClientMetadataPatch": {"b": "2"}}
+        await say(runtime, thread, model, **members, rootTurnId="r", parentTurnId="p", turnTrigger="clock")
+        await say(runtime, thread, model)
+    first, second = (request.raw.client_metadata for request in model.requests)
+    whole = orjson.loads(first["x-codex-turn-metadata"])
+    assert whole["turn_id"] == first["turn_id"] != "x"
+    assert (whole["a"], whole["b"]) == ("1", "2")
+    assert (whole["root_turn_id"], whole["parent_turn_id"], whole["turn_trigger"]) == ("r", "p", "clock")
+    assert (first["root_turn_id"], first["parent_turn_id"], first["thread_id"]) == ("r", "p", thread.id)
+    assert second["root_turn_id"] == second["turn_id"]
+    assert "a" not in orjson.loads(second["x-codex-turn-metadata"])

@@ -102,6 +102,8 @@ async def test_the_headers(server: Any, make_request: Make) -> None:
         "connection": "keep-alive",
         "content-type": "application/json",
         "session_id": "thread-1",
+        "session-id": "thread-1",
+        "thread-id": "thread-1",
         "x-client-request-id": "thread-1",
         "x-codex-window-id": "thread-1:0",
         "originator": "harness",
