@@ -38,7 +38,7 @@ class Suspension:
             turn.id,
             self._described,
             self._synced,
-            lambda: turn.state in STOPPING,
+            lambda: turn.state in STOPPING or not turn.at_work,
             resumed=turn.resumed is not None,
         )
 
