@@ -29,6 +29,8 @@ class TurnState(Enum):
     """Its work is over. Its end is being recorded and notified."""
     SUSPENDING = "suspending"
     """It waits for an answer that does not come here: its work is being cancelled, and its record stays without an end."""
+    DEFERRING = "deferring"
+    """A suspended turn that was to go on is left again, before its record is open."""
     LEAVING = "leaving"
     """Its work is over, and it goes on when the thread is next loaded."""
     REPORTING = "reporting"
@@ -40,7 +42,7 @@ class TurnState(Enum):
 
 
 class TurnEvent(Enum):
-    """What happens to a turn. `INTERRUPT` comes from outside at any time, `SUSPEND` while it runs, the others from its task."""
+    """What happens to a turn. `INTERRUPT` may come at any time, `SUSPEND` before it closes, the others come from its task."""
 
     __hash__ = object.__hash__  # members are compared by identity; the hash of Enum is a call in Python
 
@@ -84,6 +86,7 @@ LIFE: Final[Table] = {
     (_S.OPENING, _E.OPEN): (_S.RUNNING, (_F.ADMIT,)),
     (_S.OPENING, _E.INTERRUPT): (_S.ABORTING, (_F.CANCEL,)),
     (_S.OPENING, _E.FINISH): (_S.REPORTING, (_F.ADMIT,)),
+    (_S.OPENING, _E.SUSPEND): (_S.DEFERRING, (_F.CANCEL,)),
     (_S.RUNNING, _E.CLOSE): (_S.CLOSING, ()),
     (_S.RUNNING, _E.INTERRUPT): (_S.INTERRUPTING, (_F.CANCEL,)),
     (_S.RUNNING, _E.SUSPEND): (_S.SUSPENDING, (_F.CANCEL,)),
@@ -100,6 +103,8 @@ LIFE: Final[Table] = {
     (_S.SUSPENDING, _E.CLOSE): (_S.SUSPENDING, ()),
     (_S.SUSPENDING, _E.INTERRUPT): (_S.SUSPENDING, ()),  # nothing of it is recorded any more, its end neither
     (_S.SUSPENDING, _E.FINISH): (_S.LEAVING, ()),
+    (_S.DEFERRING, _E.INTERRUPT): (_S.DEFERRING, ()),
+    (_S.DEFERRING, _E.FINISH): (_S.LEAVING, (_F.ADMIT,)),
     (_S.LEAVING, _E.INTERRUPT): (_S.LEAVING, ()),
     (_S.LEAVING, _E.END): (_S.ENDED, (_F.ANSWER,)),
     (_S.RECORDING, _E.INTERRUPT): (_S.RECORDING, ()),
@@ -120,10 +125,10 @@ TAKES_INPUT: Final = frozenset({_S.OPENING, _S.RUNNING})
 AT_WORK: Final = frozenset({_S.OPENING, _S.RUNNING, _S.CLOSING, _S.ABORTING, _S.INTERRUPTING})
 """The work is not over: a request to interrupt the turn names a turn that runs."""
 
-STOPPING: Final = frozenset({_S.ABORTING, _S.INTERRUPTING, _S.SUSPENDING})
+STOPPING: Final = frozenset({_S.ABORTING, _S.INTERRUPTING, _S.SUSPENDING, _S.DEFERRING})
 """It was interrupted or suspended, and its work has not ended yet."""
 
-SUSPENDED: Final = frozenset({_S.SUSPENDING, _S.LEAVING})
+SUSPENDED: Final = frozenset({_S.SUSPENDING, _S.DEFERRING, _S.LEAVING})
 """Nothing more of it is recorded or notified: it goes on when the thread is next loaded."""
 
 RECORDED: Final = frozenset({_S.RUNNING, _S.CLOSING, _S.INTERRUPTING, _S.RECORDING})

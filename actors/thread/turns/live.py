@@ -163,7 +163,7 @@ class LiveTurn:
 
     def leave(self) -> None:
         """End the work, as its clients cannot answer here any more. A turn that waits for an answer can go on later."""
-        if self.state is TurnState.RUNNING and self.waiting is not None and self.waiting.stored:
+        if self.takes_input and self.waiting is not None and self.waiting.stored:
             self._on(TurnEvent.SUSPEND)
         else:
             self.interrupt()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,16 +28,14 @@ from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.hooks import start_notify
 from spindle.actors.thread.turns.host import LiveTurnHost
 from spindle.actors.thread.turns.live import LiveTurn
-from spindle.actors.thread.turns.suspended import LOST, SuspendedTurn
-from spindle.actors.thread.turns.waiting import WaitingTurn
+from spindle.actors.thread.turns.suspension import Suspension, TurnGone
 from spindle.actors.thread.turns.watch import ProviderFailure
 from spindle.actors.tools.commands.shell_tools import UsersCommand, run_users_command
 from spindle.actors.tools.interface import ToolFailed
-from spindle.actors.turn.calls import call_of, output_item, unanswered
 from spindle.actors.turn.compaction import compact
 from spindle.actors.turn.context import TURN_ABORTED, message
 from spindle.actors.turn.host import TurnInput
-from spindle.actors.turn.life import STOPPING, TurnState
+from spindle.actors.turn.life import TurnState
 from spindle.actors.turn.loop import record_rest, run_turn
 from spindle.actors.turn.review import ReviewFailed, review
 from spindle.actors.turn.sampling import TurnPlan
@@ -69,10 +67,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spindle")
 
-class TurnGone(Exception):
-    """A suspended turn cannot go on here: another process has continued it."""
-
-
 KEEPING = 0.1
 """Seconds that the end of a turn waits for the state store, so that clients are notified of both together if possible."""
 
@@ -102,18 +96,8 @@ class TurnTask:
         if turn.resumed is not None:
             settings, _ = limited(settings, self._state.config.requirements)
             turn.started_at = turn.resumed.started_at
-        if turn.kind == "regular" and not self._state.ephemeral:
-            turn.waiting = WaitingTurn(
-                self._services.state,
-                thread.thread_id,
-                turn.id,
-                self._described,
-                self._synced,
-                lambda: turn.state in STOPPING,
-                resumed=turn.resumed is not None,
-            )
-        self._unanswered: Sequence[dict[str, Any]] = ()
-        """The calls of a turn that goes on, until they are run."""
+        stored = turn.kind == "regular" and not self._state.ephemeral
+        self._suspension = Suspension(thread, turn, settings) if stored else None
         self._settings = turn.settings = settings
         self._host = LiveTurnHost(thread, turn, settings, recording, tools)
 
@@ -160,9 +144,7 @@ class TurnTask:
             case ModelError():
                 self._turn.provider = ProviderFailure.of(error)
                 return TurnError(error.message, error.info, error.details)
-            case TurnGone():
-                return TurnError("the turn waited for an answer, and has ended in another process since", "other")
-            case ReviewFailed() | ToolFailed():
+            case ReviewFailed() | ToolFailed() | TurnGone():
                 return TurnError(str(error), "other")
             case WriterBusy():
                 text = f"thread {self._thread.thread_id} already has an active writer: {error.holder}"
@@ -186,26 +168,24 @@ class TurnTask:
                 self._announce()
             await look_at_repository(state)
         finally:  # clients were notified of the turn, so it is recorded even if it was interrupted meanwhile
-            with trio.CancelScope(shield=True):
-                await self._conversation.begin(pending=() if turn.resumed is None else turn.resumed.calls)
-            if turn.resumed is None:
-                turn.open()
-                self._host.record(*self._opening_entries())
-            else:
-                self._open_again(turn.resumed)
-            self._conversation.cut_off_turn = None
-            if turn.first is not None:
-                state.new_developer_instructions = None
+            if not turn.suspended:
+                with trio.CancelScope(shield=True):
+                    await self._begin()
         if not state.preview and turn.first is not None:
             state.preview = preview_of(turn.first.content)
 
-    def _open_again(self, resumed: SuspendedTurn) -> None:
-        """Go on in the record of a turn that was suspended. Raises TurnGone if it has ended elsewhere meanwhile."""
-        if self._conversation.cut_off_turn != resumed.id:
-            self._conversation.end()
-            raise TurnGone
-        self._turn.open()
-        self._unanswered = unanswered(self._conversation.items, resumed.calls)
+    async def _begin(self) -> None:
+        """Open the record, and write the turn's first lines. A turn that was suspended goes on in its own."""
+        turn, resumed = self._turn, self._turn.resumed
+        await self._conversation.begin(pending=() if resumed is None else resumed.calls)
+        if resumed is not None and self._suspension is not None:
+            self._suspension.open_again(resumed)
+        else:
+            turn.open()
+            self._host.record(*self._opening_entries())
+        self._conversation.cut_off_turn = None
+        if turn.first is not None:
+            self._state.new_developer_instructions = None
 
     def _announce(self) -> None:
         thread = self._thread
@@ -277,8 +257,8 @@ class TurnTask:
         conversation = self._conversation
         try:
             try:
-                for call in self._unanswered:
-                    self._host.record(records.response_item(output_item(call, "aborted")))
+                if self._suspension is not None:
+                    self._suspension.abort(self._host)
                 await record_rest(self._host, self._host.hooks)
                 if error is not None and error.codex_error_info == "contextWindowExceeded" and self._turn.review is None:
                     self._host.fill()
@@ -368,8 +348,9 @@ class TurnTask:
             await compact(self._host, plan, model)
             return None
         last: str | None = None
-        if turn.resumed is not None:
-            last = await self._beside_commands(partial(run_turn, self._host, plan, model, await self._claimed()))
+        if turn.resumed is not None and self._suspension is not None:
+            calls = await self._suspension.claim(self._host)
+            last = await self._beside_commands(partial(run_turn, self._host, plan, model, calls))
         while turn.state is not TurnState.CLOSING and (turn.pending or turn.scripts):
             work = partial(run_turn, self._host, plan, model) if turn.pending else _no_op
             last = await self._beside_commands(work) or last
@@ -387,43 +368,6 @@ class TurnTask:
             return Guardian(self._host, plan, model, self._state.config.review_policy)
 
         return guardian
-
-    async def _claimed(self) -> Sequence[dict[str, Any]]:
-        """The calls with which a suspended turn goes on. Those that had begun are answered: they may have done anything."""
-        waiting = self._turn.waiting
-        assert waiting is not None
-        stored = await waiting.claim()
-        claimed = None if stored is None else SuspendedTurn.decode(self._turn.id, stored)
-        if claimed is None:  # a process that had claimed it has ended since, and its calls may have acted
-            raise TurnGone
-        left, self._unanswered = self._unanswered, ()
-        calls: list[dict[str, Any]] = []
-        for item in left:
-            if call_of(item).id in claimed.pending:
-                calls.append(item)
-            else:
-                self._host.record(records.response_item(output_item(item, LOST)))
-        return calls
-
-    def _described(self) -> bytes:
-        """What is needed to continue the turn in a later process."""
-        turn, work, waiting = self._turn, self._turn.work, self._turn.waiting
-        assert waiting is not None
-        if turn.resumed is not None and waiting.resumed:
-            return evolve(turn.resumed, input=turn.pending).encode()
-        return SuspendedTurn(
-            id=turn.id,
-            started_at=turn.started_at,
-            params=turn.params,
-            settings=self._settings,
-            calls=work.answered,
-            pending=[id for id in work.answered if id not in work.begun or id in waiting.repeats],
-            input=turn.pending,
-        ).encode()
-
-    async def _synced(self) -> None:
-        if (journal := self._conversation.journal) is not None and self._state.config.durability != "os":
-            await self._services.flusher.sync(journal)
 
     async def _finish(self, last: str) -> None:
         """Start the `notify` program. Input that comes from now on is for the next turn."""

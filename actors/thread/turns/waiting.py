@@ -23,7 +23,7 @@ class WaitingTurn:
     """What is stored of one turn while a question of it is open.
 
     `describe` returns what the turn needs to go on, as it is at that moment; `sync` has the rollout on disk. `stopping` says
-    whether the turn is being interrupted or suspended: its row is then left as it is.
+    whether the turn was interrupted or suspended, or has ended: its row is then left as it is.
     """
 
     def __init__(

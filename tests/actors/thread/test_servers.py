@@ -17,6 +17,7 @@ from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import AskServers
 from spindle.actors.thread.servers import ThreadServers
+from spindle.actors.thread.turns.suspended import LOST
 from spindle.actors.tools.interface import Call
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError
 from spindle.rpc.protocol.mcp import McpResourceReadParams, McpServerToolCallParams
@@ -355,3 +356,19 @@ async def test_without_elicitations_a_call_is_approved_by_a_question(opened, scr
     assert question.method == "item/tool/requestUserInput"
     assert question.params.questions[0].id == "mcp_tool_call_approval_c"
     assert question.params.questions[0].question == 'Allow the tiny MCP server to run tool "echo"?'
+
+
+async def test_a_call_whose_server_had_asked_when_the_process_ended_is_answered_and_the_turn_goes_on(
+    opened, scripted, configure
+):
+    configure(tiny="", more='default_tools_approval_mode = "approve"')
+    asking = scripted([call("echo", '{"text": "ask"}')])
+    async with opened(asking) as runtime, runtime.start_thread() as thread, thread.turn("go") as turn:
+        await until(turn, lambda event: isinstance(event, Elicitation))
+        await runtime._backend.registry.shut_down()
+    model = scripted(["done"])
+    async with opened(model) as runtime, runtime.resume_thread(thread.id) as again:
+        assert again.info.thread.turns[-1].status == "inProgress"
+        ended = await until(again.events(), lambda event: getattr(event, "METHOD", "") == "turn/completed")
+        assert (ended.turn.id, ended.turn.status) == (turn.id, "completed")
+    assert outputs(model.requests[0]) == [LOST]

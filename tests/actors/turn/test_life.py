@@ -1,5 +1,7 @@
 """The life of a turn: each state with each event, and invariants over random events."""
 
+from types import SimpleNamespace
+
 import pytest
 import trio
 from hypothesis import given
@@ -28,13 +30,14 @@ from spindle.rpc.protocol.turns import TurnStartParams
 # "-" is what cannot happen
 TABLE = """
 state        open               close        interrupt           suspend           finish          end          release
-opening      running+admit      -            aborting+cancel     -                 reporting+admit -            -
+opening      running+admit      -            aborting+cancel     deferring+cancel  reporting+admit -            -
 running      -                  closing      interrupting+cancel suspending+cancel recording       -            -
 closing      -                  closing      interrupting+cancel -                 recording       -            -
 aborting     interrupting+admit -            aborting            -                 reporting+admit -            -
 interrupting -                  interrupting interrupting        -                 recording       -            -
 recording    -                  -            recording           -                 -               ended+answer -
 suspending   -                  suspending   suspending          -                 leaving         -            -
+deferring    -                  -            deferring           -                 leaving+admit   -            -
 leaving      -                  -            leaving             -                 -               ended+answer -
 reporting    -                  -            reporting           -                 -               ended+answer -
 ended        -                  -            ended               -                 -               -            released+wake
@@ -88,7 +91,7 @@ def lives(draw):
     """A whole life: the events of the turn's task in their order, interrupts wherever they come, perhaps a suspension."""
     opened = draw(st.booleans())
     own = [TurnEvent.OPEN] if opened else []
-    own += [TurnEvent.SUSPEND] if opened and draw(st.booleans()) else []
+    own += [TurnEvent.SUSPEND] if draw(st.booleans()) else []
     own += [TurnEvent.CLOSE] * (draw(st.integers(0, 2)) if opened else 0)
     own += [TurnEvent.FINISH, TurnEvent.END, TurnEvent.RELEASE]
     for at in draw(st.lists(st.integers(0, 7), max_size=4)):
@@ -222,3 +225,28 @@ async def test_a_turn_is_interrupted_when_its_last_caller_withdraws(turn):
     assert turn.joinable
     assert second.withdraw()
     assert turn.scope.cancel_called
+
+
+@pytest.mark.parametrize("opened", [False, True])
+async def test_a_turn_that_waits_for_an_answer_is_left_without_a_record_of_its_end(turn, opened):
+    turn.waiting = SimpleNamespace(stored=True)
+    if opened:
+        turn.open()
+    turn.leave()
+    assert turn.scope.cancel_called
+    assert turn.suspended
+    turn.interrupt()
+    turn.finish()
+    assert turn.suspended
+    assert turn.opened.is_set()
+    assert not turn.recorded
+    turn.end()
+
+
+@pytest.mark.parametrize("waiting", [None, SimpleNamespace(stored=False)])
+async def test_a_turn_of_which_nothing_is_stored_is_interrupted(turn, waiting):
+    turn.waiting = waiting
+    turn.open()
+    turn.leave()
+    assert not turn.suspended
+    assert turn.state is TurnState.INTERRUPTING
