@@ -54,8 +54,6 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "requiredHumanApproval",
         "LocalImageInput": "detail",
         "McpResourceReadTarget": "connectorId linkId",
-        "ListMcpServerStatusParams": "threadId",
-        "McpResourceReadParams": "_meta originCallId",
         "McpServerEventStreamStartParams": "subscriptionId",
         "McpServerEventStreamStopParams": "subscriptionId",
         "PluginInstallParams": "installAttemptId",
