@@ -1,4 +1,4 @@
-"""The one place that starts git, for what rollouts and reviews record about a repository.
+"""The one place that starts git in a repository that was found, for what rollouts and reviews record about it.
 
 The repository may be hostile: a confined command may have made it below the folders whose `.git` is protected, or it was
 cloned. This git runs unconfined, so it must run no program that the repository names. Only subcommands are used that read

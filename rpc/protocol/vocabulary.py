@@ -53,8 +53,6 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "InitializeCapabilities": "explicitGatewayOauth extensions mcpServerOpenaiFormElicitation requestAttestation "
         "requiredHumanApproval",
         "McpResourceReadTarget": "connectorId linkId",
-        "ListMcpServerStatusParams": "threadId",
-        "McpResourceReadParams": "_meta originCallId",
         "McpServerEventStreamStartParams": "subscriptionId",
         "McpServerEventStreamStopParams": "subscriptionId",
         "PluginInstallParams": "installAttemptId",
