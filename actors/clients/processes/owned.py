@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import trio
+
 from spindle.actors.clients.files.base64_text import InvalidBase64, decode
 from spindle.actors.clients.processes.running import Running
 from spindle.actors.kernel.mailbox import Reply
@@ -37,6 +39,9 @@ class Owned:
         self.caller = caller
         self.commands: dict[object, Running] = {}
         self.spawned: dict[object, Running] = {}
+        self._warden = caller.backend.services.warden
+        self._warden.hold()  # or the end of the last thread would end it, and wait for these processes
+        caller.start("the processes of a client", self._last)
 
     def add(self, table: dict[object, Running], name: object, process: Running, words: Words) -> None:
         """Give a process its name. Raises RpcError if another one has it, and if there are too many."""
@@ -45,6 +50,12 @@ class Owned:
         if len(self.commands) + len(self.spawned) >= MOST:
             raise invalid_request(f"a client may run at most {MOST} processes at a time")
         table[name] = process
+
+    async def _last(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            await self._warden.let_go()
 
 
 def find(table: dict[object, Running], name: str, words: Words) -> Running:

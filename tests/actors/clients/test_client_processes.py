@@ -1,0 +1,35 @@
+"""The processes of a client beside threads, which share the warden with them."""
+
+import trio
+from tests.actors.clients.conftest import Client
+from tests.actors.wires import Wire
+
+from spindle.actors.clients.connection import Connection
+
+UNCONFINED = {"type": "dangerFullAccess"}
+
+
+async def test_the_last_thread_leaves_the_warden_to_the_processes_of_clients(client):
+    warden = client.services.warden
+    warden.hold()  # as a thread with tools does
+    client.ask("command/exec", command=["cat"], processId="p", streamStdin=True, sandboxPolicy=UNCONFINED)
+    assert await client.call("command/exec/write", processId="p", deltaBase64="YQ==") == {}
+    process = warden.trees().warden
+    assert process is not None
+    await warden.let_go()
+    assert warden.trees().warden == process
+
+
+async def test_the_last_client_ends_the_warden(opened):
+    async with opened() as runtime:
+        warden = runtime._backend.services.warden
+        async with trio.open_nursery() as nursery:
+            wire = Wire()
+            nursery.start_soon(Connection(runtime._backend, wire).run, lambda exited: None)
+            client = Client(wire, runtime._backend.services)
+            await client.call("initialize", clientInfo={"name": "n", "version": "1"})
+            ended = await client.call("command/exec", command=["true"], sandboxPolicy=UNCONFINED)
+            assert ended["exitCode"] == 0
+            assert warden.trees().warden is not None
+            wire.requests.close()
+        assert warden.trees().warden is None
