@@ -198,10 +198,12 @@ def _item(value: Any, *, inline: bool) -> Any:
         return table
     if isinstance(value, list):
         array: Any = tomlkit.array()
-        for member in value:
-            array.append(_item(member, inline=True))
+        elements: list[Any] = value
+        for element in elements:
+            array.append(_item(element, inline=True))
         return array
-    return tomlkit.item(value)
+    item: Any = tomlkit.item(value)
+    return item
 
 
 def _parsed(text: str, path: Path) -> TOMLDocument:

@@ -144,7 +144,8 @@ class Config:
     @property
     def flags(self) -> Mapping[str, Any]:
         """The overrides of the command line and of the request."""
-        return next((layer.config for layer in self.layers if layer.source["type"] == "sessionFlags"), {})
+        flags = [layer.config for layer in self.layers if layer.source["type"] == "sessionFlags"]
+        return flags[0] if flags else {}
 
     def table(self, key: str) -> Mapping[str, Any]:
         """A table of the settings, empty if it is not set."""
