@@ -108,7 +108,8 @@ def _update_git(backend: Backend, id: str, git: ThreadMetadataGitInfoUpdateParam
         after = patched(git_info(summary), git)[0]
         append_to_stored(home, path, id, [records.session_meta(meta | {"git": git_meta(after)})])
         update_codex_database(home, id, git_columns(after))
-        where = trio.from_thread.run(backend.services.state.read_or, lambda db: placements(db, id), Placements())
+        placed = partial(placements, thread_id=id)
+        where = trio.from_thread.run(backend.services.state.read_or, placed, Placements())
         return where.show(describe_stored(read_summary(path)))
 
     change(backend, id, UpdateMetadata(reply=reply, git=git), work)
