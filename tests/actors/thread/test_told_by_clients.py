@@ -144,3 +144,14 @@ async def test_what_the_provider_is_told_of_a_turn(opened, scripted, say):
     assert (first["root_turn_id"], first["parent_turn_id"], first["thread_id"]) == ("r", "p", thread.id)
     assert second["root_turn_id"] == second["turn_id"]
     assert "a" not in orjson.loads(second["x-codex-turn-metadata"])
+
+
+@pytest.mark.parametrize("raw", [False, True])
+async def test_each_answer_is_notified_to_clients_that_want_raw_events(opened, scripted, raw):
+    model = scripted("one", tokens=7)
+    async with opened(model) as runtime, runtime.start_thread(experimental_raw_events=raw) as thread, thread.turn("hi") as turn:
+        seen = [event async for event in turn if event.METHOD in ("rawResponse/completed", "thread/tokenUsage/updated")]
+    assert [event.METHOD for event in seen] == ["rawResponse/completed"] * raw + ["thread/tokenUsage/updated"]
+    if raw:
+        assert (seen[0].turn_id, seen[0].usage.input_tokens, seen[0].usage.total_tokens) == (turn.id, 7, 7)
+        assert seen[0].response_id
