@@ -102,6 +102,8 @@ async def test_an_output_that_answers_no_call(opened, scripted, say, stored_turn
         ({"toolOutput": {"name": "f", "output": ""}}, "`toolOutput` cannot be combined with nonempty `input`"),
         ({"input": [], "toolOutput": {"name": "", "output": ""}}, "`toolOutput.name` must not be empty"),
         ({"input": []}, "input must not be empty"),
+        ({"rootTurnId": "x" * 257}, "rootTurnId must have at most 256 characters"),
+        ({"responsesapiClientMetadata": {"a": "x" * 8192}}, "responsesapiClientMetadata must have at most 8192 characters"),
         (
             {"additionalContext": {"k": {"value": "", "kind": "untrusted", "name": "No"}}},
             "additional context name must match [a-z][a-z0-9_]{0,63}",
