@@ -143,7 +143,7 @@ def _within(settings: Settings, roots: Sequence[str] | None, *, fresh: bool) -> 
         return settings
     if settings.profile is not None:
         check_roots(roots, settings.cwd)
-        return settings
+        return evolve(settings, roots=()) if settings.roots else settings
     policy = settings.sandbox
     if not isinstance(policy, WorkspaceWritePolicy):
         return settings

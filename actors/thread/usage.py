@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from spindle.rpc.lenient import mapping
+from spindle.rpc.model.interface import Completed
 from spindle.rpc.protocol.threads import (
+    RawResponseCompletedNotification,
     ThreadTokenUsage,
     ThreadTokenUsageUpdatedNotification,
     TokenUsageBreakdown,
@@ -35,6 +37,13 @@ def token_usage(thread_id: str, turn_id: str, info: dict[str, Any]) -> ThreadTok
             model_context_window=info["model_context_window"],
         ),
     )
+
+
+def raw_response(thread_id: str, turn_id: str, event: Completed) -> RawResponseCompletedNotification:
+    """The notification of a complete answer."""
+    used = event.usage
+    usage = None if used is None else TokenUsageBreakdown(**{part: getattr(used, part) for part in _COUNTS})
+    return RawResponseCompletedNotification(thread_id, turn_id, event.response_id, usage)
 
 
 def _breakdown(counts: dict[str, int]) -> TokenUsageBreakdown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -12,6 +13,8 @@ from spindle.rpc.protocol.errors import invalid_request
 HEADER: Final = "x-codex-turn-metadata"
 MOST: Final = 8192
 """Characters of the entries that clients give, names included. They go into a header."""
+LONGEST: Final = 256
+"""Characters of a turn's id or trigger that a client gives."""
 _OURS: Final = frozenset(
     (
         "agent_name",
@@ -35,6 +38,8 @@ _OURS: Final = frozenset(
     )
 )
 """The names that a client cannot give."""
+_TOP: Final = frozenset(("session_id", "thread_id", "turn_id", "root_turn_id", "parent_turn_id"))
+_PLAIN: Final = re.compile(r"[ -~]*")
 
 
 def given(
@@ -46,6 +51,13 @@ def given(
     if sum(len(name) + len(value) for name, value in entries.items()) > MOST:
         raise invalid_request(f"responsesapiClientMetadata must have at most {MOST} characters")
     return entries
+
+
+def check_origin(**names: str | None) -> None:
+    """Raise RpcError for too long a name of what a turn comes from."""
+    for name, value in names.items():
+        if value is not None and len(value) > LONGEST:
+            raise invalid_request(f"{name} must have at most {LONGEST} characters")
 
 
 def described(ids: Mapping[str, str | None], entries: Mapping[str, str], window: str) -> dict[str, str]:
@@ -62,13 +74,10 @@ def described(ids: Mapping[str, str | None], entries: Mapping[str, str], window:
     }
 
 
-_TOP: Final = frozenset(("session_id", "thread_id", "turn_id", "root_turn_id", "parent_turn_id"))
-
-
 def _ascii(data: bytes) -> str:
-    """The same JSON with `\\u` escapes: a header may have no other letters."""
+    """The same JSON with `\\u` escapes: a header may have no other characters."""
     text = data.decode()
-    return text if text.isascii() else "".join(c if c.isascii() else _escaped(c) for c in text)
+    return text if _PLAIN.fullmatch(text) else "".join(c if " " <= c <= "~" else _escaped(c) for c in text)
 
 
 def _escaped(letter: str) -> str:

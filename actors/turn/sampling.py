@@ -175,6 +175,7 @@ async def _take_in(host: TurnHost, stream: Stream, answer: Listener) -> None:
             async for batch in batches:
                 for event in batch:
                     if isinstance(event, Completed):
+                        host.answered(event)
                         host.spend(event.usage)
                     elif isinstance(event, Created):
                         host.begun()

@@ -357,6 +357,7 @@ EXPERIMENTAL_NOTIFICATIONS: Final = frozenset(
         "process/exited",
         "process/outputDelta",
         "project/changed",
+        "rawResponse/completed",
         "thread/project/updated",
         "thread/queue/changed",
         "thread/readState/changed",

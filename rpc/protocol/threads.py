@@ -442,6 +442,19 @@ class TokenUsageBreakdown:
 
 
 @frozen
+class RawResponseCompletedNotification(Notification):
+    """The provider completed an answer, for clients that asked for raw events. From Codex 0.169."""
+
+    METHOD: ClassVar[str] = "rawResponse/completed"
+
+    thread_id: str
+    turn_id: str
+    response_id: str
+    usage: TokenUsageBreakdown | None = None
+    usage_metadata: object = None
+
+
+@frozen
 class ThreadTokenUsage:
     """The usage of the thread and of the last model request; the context window in tokens, if known."""
 

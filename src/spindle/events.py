@@ -33,7 +33,11 @@ from spindle.rpc.protocol.mcp import McpServerStatusUpdatedNotification
 from spindle.rpc.protocol.queue import ThreadQueueChangedNotification
 from spindle.rpc.protocol.read_states import ThreadReadStateChangedNotification
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdatedNotification
-from spindle.rpc.protocol.threads import ServerRequestResolvedNotification, ThreadTokenUsageUpdatedNotification
+from spindle.rpc.protocol.threads import (
+    RawResponseCompletedNotification,
+    ServerRequestResolvedNotification,
+    ThreadTokenUsageUpdatedNotification,
+)
 from spindle.rpc.protocol.turns import (
     AgentMessageDeltaNotification,
     CommandExecutionOutputDeltaNotification,
@@ -81,6 +85,7 @@ __all__ = [
     "PermissionRequest",
     "PlanDeltaNotification",
     "Question",
+    "RawResponseCompletedNotification",
     "RawResponseItemCompletedNotification",
     "ReasoningSummaryPartAddedNotification",
     "ReasoningSummaryTextDeltaNotification",

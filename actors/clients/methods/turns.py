@@ -12,7 +12,7 @@ from spindle.actors.clients.requests import based, based_input, check_profile, m
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import InterruptTurn, StartTurn, SteerTurn
-from spindle.actors.turn.metadata import given
+from spindle.actors.turn.metadata import check_origin, given
 from spindle.actors.turn.user_input import check_input
 from spindle.rpc.protocol.errors import ThreadNotFound, invalid_request
 from spindle.rpc.protocol.turns import (
@@ -37,6 +37,7 @@ def start(caller: Caller, params: TurnStartParams, reply: Reply[Any]) -> None:
     if params.additional_context or params.tool_output is not None:
         _check_extra(params.additional_context, params.tool_output, with_input=bool(params.input))
     given({}, params.responsesapi_client_metadata, params.responsesapi_client_metadata_patch)
+    check_origin(rootTurnId=params.root_turn_id, parentTurnId=params.parent_turn_id, turnTrigger=params.turn_trigger)
     if params.tool_output is None:
         check_input(params.input, params.client_user_message_id)
     check_profile(params.permission_profile)

@@ -16,13 +16,13 @@ from spindle.actors.thread.surroundings import surroundings
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.hooks import first_turn, turn_hooks
 from spindle.actors.thread.turns.live import LiveTurn
-from spindle.actors.thread.usage import token_usage
+from spindle.actors.thread.usage import raw_response, token_usage
 from spindle.actors.tools.interface import BackgroundTasks, Permission, Refusal, Reviewed, Subject, TurnCancelled, Use
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.context import Included, Surroundings, opening, today
 from spindle.actors.turn.host import Compacted, ContextItems, TurnInput
 from spindle.actors.turn.work import Work
-from spindle.rpc.model.interface import Usage
+from spindle.rpc.model.interface import Completed, Usage
 from spindle.rpc.protocol.settings import AskForApproval, GranularApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
 from spindle.rpc.protocol.turns import RawResponseItemCompletedNotification
@@ -239,6 +239,11 @@ class LiveTurnHost:
         """See TurnHost."""
         if (usage := self._conversation.usage) is not None:
             self.emit(token_usage(self._thread.thread_id, self._turn.id, usage))
+
+    def answered(self, event: Completed) -> None:
+        """See TurnHost."""
+        if self._state.raw_events and event.response_id:
+            self.emit(raw_response(self._thread.thread_id, self._turn.id, event))
 
     def spend(self, usage: Usage | None, *, aside: bool = False) -> None:
         """See TurnHost."""

@@ -102,6 +102,8 @@ async def test_an_output_that_answers_no_call(opened, scripted, say, stored_turn
         ({"toolOutput": {"name": "f", "output": ""}}, "`toolOutput` cannot be combined with nonempty `input`"),
         ({"input": [], "toolOutput": {"name": "", "output": ""}}, "`toolOutput.name` must not be empty"),
         ({"input": []}, "input must not be empty"),
+        ({"rootTurnId": "x" * 257}, "rootTurnId must have at most 256 characters"),
+        ({"responsesapiClientMetadata": {"a": "x" * 8192}}, "responsesapiClientMetadata must have at most 8192 characters"),
         (
             {"additionalContext": {"k": {"value": "", "kind": "untrusted", "name": "No"}}},
             "additional context name must match [a-z][a-z0-9_]{0,63}",
@@ -144,3 +146,14 @@ async def test_what_the_provider_is_told_of_a_turn(opened, scripted, say):
     assert (first["root_turn_id"], first["parent_turn_id"], first["thread_id"]) == ("r", "p", thread.id)
     assert second["root_turn_id"] == second["turn_id"]
     assert "a" not in orjson.loads(second["x-codex-turn-metadata"])
+
+
+@pytest.mark.parametrize("raw", [False, True])
+async def test_each_answer_is_notified_to_clients_that_want_raw_events(opened, scripted, raw):
+    model = scripted("one", tokens=7)
+    async with opened(model) as runtime, runtime.start_thread(experimental_raw_events=raw) as thread, thread.turn("hi") as turn:
+        seen = [event async for event in turn if event.METHOD in ("rawResponse/completed", "thread/tokenUsage/updated")]
+    assert [event.METHOD for event in seen] == ["rawResponse/completed"] * raw + ["thread/tokenUsage/updated"]
+    if raw:
+        assert (seen[0].turn_id, seen[0].usage.input_tokens, seen[0].usage.total_tokens) == (turn.id, 7, 7)
+        assert seen[0].response_id

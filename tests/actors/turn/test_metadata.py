@@ -30,16 +30,16 @@ def test_entries_that_are_too_long():
 
 def test_all_that_is_known_is_one_ascii_object():
     ids = {"session_id": "s", "turn_id": "t", "parent_turn_id": None, "model": "m"}
-    sent = described(ids, {"naïve": "\U0001f600\n", "turn_id": "x"}, "s:0")
+    sent = described(ids, {"naïve": "\U0001f600\n\x7f", "turn_id": "x"}, "s:0")
     assert {name: sent[name] for name in sent if name != HEADER} == {
         "session_id": "s",
         "turn_id": "t",
         "x-codex-window-id": "s:0",
     }
     assert sent[HEADER].isascii()
-    assert "\n" not in sent[HEADER]
+    assert sent[HEADER].isprintable()
     assert orjson.loads(sent[HEADER]) == {
-        "naïve": "\U0001f600\n",
+        "naïve": "\U0001f600\n\x7f",
         "turn_id": "t",
         "session_id": "s",
         "model": "m",

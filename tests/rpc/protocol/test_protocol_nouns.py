@@ -18,6 +18,7 @@ NOTIFICATIONS = {
     "error", "thread/started", "thread/status/changed", "thread/archived", "thread/unarchived", "thread/closed",
     "skills/changed", "thread/name/updated", "thread/tokenUsage/updated", "turn/started", "turn/completed",
     "turn/diff/updated", "turn/plan/updated", "item/started", "item/completed", "rawResponseItem/completed",
+    "rawResponse/completed",
     "item/agentMessage/delta", "item/plan/delta", "item/commandExecution/outputDelta",
     "item/commandExecution/terminalInteraction", "item/fileChange/outputDelta", "item/fileChange/patchUpdated",
     "serverRequest/resolved", "item/mcpToolCall/progress", "account/updated", "account/rateLimits/updated",
