@@ -43,6 +43,8 @@ class Authorization:
     _name: str
     _url: str
     _store: McpTokenStore
+    _resource: str | None = None
+    """The configured name of the server in requests for tokens."""
 
     async def token(self) -> str | None:
         """A valid access token; None without a login. Raises LoginRequired if the login has ended, McpError."""
@@ -111,7 +113,7 @@ class Authorization:
                     refresh_token=tokens.refresh_token,
                     client_id=tokens.client_id,
                     scopes=tokens.scopes,
-                    resource=server.resource,
+                    resource=self._resource or server.resource,
                 )
                 await self._keep(_with(tokens, granted))
             return granted.access_token

@@ -59,7 +59,7 @@ class ServerOpener:
                 from spindle.actors.tools.mcp.authorization import Authorization, uses_oauth
 
                 if uses_oauth(config, self.environ):
-                    tokens = Authorization(config.name, config.url, self.tokens)
+                    tokens = Authorization(config.name, config.url, self.tokens, config.oauth_resource)
             return open_http(config.name, config.url, http_headers(config, self.environ), tokens)
         from spindle.actors.tools.mcp.server_process import open_stdio
 

@@ -75,9 +75,9 @@ def login(nursery, web, store):
 def start(nursery, host, web, store):
     """start() -> the thread's server, once it has started or failed."""
 
-    async def begin():
+    async def begin(**settings):
         servers = McpServers(nursery, host, ServerOpener("/", {}, Warden(), store), {"name": "spindle"})
-        servers.configure({"web": McpServerConfig(name="web", url=web.url)})
+        servers.configure({"web": McpServerConfig(name="web", url=web.url, **settings)})
         await servers.settled()
         return servers.all()[0]
 
@@ -330,7 +330,7 @@ async def test_an_answer_without_a_token_fails_the_login(web, store, login, answ
     assert store.read("web", web.url) is None
 
 
-async def test_a_configured_client_and_callback_are_used(web, store, login):
+async def test_a_configured_client_and_callback_are_used(web, store, login, start):
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listener.socket.getsockname()[1]
     await listener.aclose()
@@ -342,6 +342,9 @@ async def test_a_configured_client_and_callback_are_used(web, store, login):
     assert web.clients == {}
     assert (await browse(web.authorize(url)))[0] == 200
     assert await until(ended) == "done"
+    store.keep(evolve(stored(store, web), expires_at=1))
+    assert (await start(oauth_resource="urn:x")).state == "ready"
+    assert [form["resource"] for form in web.asked("/token")] == ["urn:x", "urn:x"]
 
 
 async def test_a_server_that_cannot_be_reached_is_named_without_its_keys(web, login):
