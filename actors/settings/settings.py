@@ -7,7 +7,7 @@ configuration say, `recorded.py` for the lines of rollouts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from attrs import evolve, field, fields
 
@@ -84,8 +84,8 @@ def _text(value: Any) -> str | None:
 def _roots(value: Any) -> tuple[str, ...] | None:
     if not isinstance(value, list):
         return None
-    roots: list[Any] = value
-    return tuple(roots) if all(_text(root) for root in roots) else None
+    roots = tuple(cast("list[Any]", value))
+    return roots if all(_text(root) for root in roots) else None
 
 
 def _one_of(kind: Any) -> Callable[[Any], Any]:

@@ -76,11 +76,12 @@ class SuspendedTurn:
             kinds["collaboration_mode"] = CollaborationMode | None
             kinds["roots"] = Sequence[str]
             settings: dict[str, Any] = {name: structure(stored["settings"][name], kinds[name]) for name in FIELDS}
+            settings["roots"] = tuple(settings["roots"])
             return cls(
                 id=id,
                 started_at=structure(stored["startedAt"], int),
                 params=structure(stored["params"], TurnStartParams),
-                settings=Settings(**settings | {"roots": tuple(settings["roots"])}),
+                settings=Settings(**settings),
                 calls=structure(stored["calls"], _IDS),
                 pending=structure(stored["pending"], _IDS),
                 input=[
