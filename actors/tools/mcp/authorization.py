@@ -115,8 +115,9 @@ class Authorization:
                     scopes=tokens.scopes,
                     resource=self._resource or server.resource,
                 )
-                await self._keep(_with(tokens, granted))
-            return granted.access_token
+                tokens = _with(tokens, granted)
+                await self._keep(tokens)
+            return tokens.access_token
         except TokenRefused as error:
             await self._keep(evolve(tokens, refresh_token=None))
             raise LoginRequired(self._name, again=True) from error
