@@ -125,13 +125,15 @@ class ThreadActor(Actor):
     async def turn_ended(self) -> None:
         """The turn's record is closed, or it was suspended. If clients have come back meanwhile, it goes on at once."""
         turn = self.core.turn
+        suspended = turn is not None and turn.result is None  # else it has ended, with a result
         self.parts.turns.ended()
-        if turn is not None and not turn.suspended and self.parts.queue is not None:
+        if turn is not None and not suspended and self.parts.queue is not None:
             await self.parts.queue.ended(turn)
-        await self.on(ThreadEvent.TURN_ENDED)
-        if self.core.subscribers and self.core.life.state is ThreadState.SUBSCRIBED:
+        if suspended and self.core.life.state is ThreadState.SUBSCRIBED:
             await self.parts.turns.recall()
             self.parts.turns.go_on()
+        if not suspended or self.core.turn is None:
+            await self.on(ThreadEvent.TURN_ENDED)
 
     async def on(self, event: ThreadEvent) -> None:
         """Change the state of the thread's life and carry out the effects."""
