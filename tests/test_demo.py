@@ -90,14 +90,14 @@ def test_the_demo_leaves_nothing_behind(folder: Path) -> None:
 
 
 def test_a_daemon_that_does_not_start_fails_the_demo(folder: Path) -> None:
-    # The path of the socket is longer than any system allows.
-    deep = folder / ("x" * 120)
-    deep.mkdir()
-    done = run_demo(folder, TMPDIR=str(deep))
+    (folder / "sitecustomize.py").write_text("import sys\nif 'app-server' in sys.orig_argv: sys.exit(3)\n")
+    empty = folder / "empty"
+    empty.mkdir()
+    done = run_demo(folder, TMPDIR=str(empty), PYTHONPATH=str(folder))
     assert (done.returncode, done.stderr) == (1, "")
     assert "FAILED spindle app-server: the daemon exited before it listened\n" in done.stdout
     assert "Everything" not in done.stdout
-    assert list(deep.iterdir()) == []
+    assert list(empty.iterdir()) == []
 
 
 async def test_a_step_has_a_deadline(autojump_clock: trio.testing.MockClock) -> None:

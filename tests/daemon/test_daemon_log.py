@@ -59,7 +59,7 @@ def test_a_healthy_turn(
     assert ended["seconds"] >= of("question")[1]["seconds"] > 0
     assert (of("model")[1]["attempt"], of("model")[1]["tokens"]) == (1, 15)
     assert (of("tool")[1]["tool"], of("tool")[1]["outcome"]) == ("exec_command", "succeeded")
-    assert [record["turn_id"] for record in of("journal") if "turn_id" in record] == [turn]
+    assert {record["turn_id"] for record in of("journal") if "turn_id" in record} == {turn}
     started = {record["message"].split()[1]: record for record in of("command") if "is started" in record["message"]}
     assert len(started) == 2
     assert {record["message"].split()[1] for record in of("command") if "has ended" in record["message"]} == {*started}

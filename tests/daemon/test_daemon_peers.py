@@ -31,7 +31,7 @@ where = sys.argv[1] if len(sys.argv) == 2 else (sys.argv[1], int(sys.argv[2]))
 s = socket.socket(socket.AF_UNIX if len(sys.argv) == 2 else socket.AF_INET)
 s.settimeout(30)
 s.connect(where)
-s.sendall(b"GET / HTTP/1.1\\r\\nHost: h\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n"
+s.sendall(b"GET / HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n"
           b"Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n\\r\\n")
 answer = b""
 while not (b" 101 " in answer and answer.endswith(b"\\r\\n\\r\\n")) and (data := s.recv(4096)):

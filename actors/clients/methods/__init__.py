@@ -195,11 +195,13 @@ RELEASING = frozenset(
         "turn/interrupt",
         "thread/backgroundTerminals/clean",
         "thread/backgroundTerminals/terminate",
-        *("fs/unwatch", "command/exec/terminate", "process/kill"),
-        "thread/search/cancel",
-        "thread/search/stream/cancel",
+        "command/exec/terminate",
+        "process/kill",
         "fs/unwatch",
         "fuzzyFileSearch/sessionStop",
+        "thread/search/cancel",
+        "thread/search/stream/cancel",
+        "thread/sample/cancel",
     }
 )
 """Methods that end or release something; they are not refused because much is under way."""

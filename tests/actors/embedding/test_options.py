@@ -20,6 +20,9 @@ LEFT_OUT = {
     "service_name",  # does nothing
     "session_start_source",  # says which command of a terminal UI has asked
     "initial_turns_page",  # for clients that show pages
+    "project_id",  # for clients that show projects
+    *("client_user_message_id", "turn_trigger", "root_turn_id", "parent_turn_id"),  # what a client knows of its own message
+    *("additional_context", "tool_output", "responsesapi_client_metadata_patch"),  # for clients that relay for others
 }
 """Members of the protocol's parameters that are no options."""
 
