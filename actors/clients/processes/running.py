@@ -158,11 +158,10 @@ class Running:
             nursery.start_soon(self._feed, process)
             silent = trio.Event()
             nursery.start_soon(self._pump_all, process, silent)
+            status = TIMED_OUT
             with trio.move_on_after(self.wanted.timeout) as limit:
                 status = await process.wait()
-            if limit.cancelled_caught:
-                status = TIMED_OUT
-            else:
+            if not limit.cancelled_caught:
                 with trio.move_on_after(GRACE):
                     await silent.wait()
             held = not silent.is_set() and not limit.cancelled_caught and not self._killed
