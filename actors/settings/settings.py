@@ -84,7 +84,7 @@ def _text(value: Any) -> str | None:
 def _roots(value: Any) -> tuple[str, ...] | None:
     if not isinstance(value, list):
         return None
-    roots = tuple(cast("list[Any]", value))
+    roots = tuple(cast("Sequence[Any]", value))
     return roots if all(_text(root) for root in roots) else None
 
 

@@ -32,10 +32,9 @@ def is_local(host: bytes) -> bool:
     bracketed, plain = parts.groups()
     if plain is not None and plain.lower() == b"localhost":
         return True
+    name = bracketed or plain or b""
     try:
-        return ipaddress.ip_address((plain if bracketed is None else bracketed).decode("ascii")).version == (
-            4 if bracketed is None else 6
-        )
+        return ipaddress.ip_address(name.decode("ascii")).version == (4 if bracketed is None else 6)
     except ValueError:
         return False
 

@@ -198,12 +198,10 @@ def _item(value: Any, *, inline: bool) -> Any:
         return table
     if isinstance(value, list):
         array: Any = tomlkit.array()
-        elements: list[Any] = value
-        for element in elements:
+        for element in cast("Sequence[Any]", value):
             array.append(_item(element, inline=True))
         return array
-    item: Any = tomlkit.item(value)
-    return item
+    return cast("Any", tomlkit.item(value))
 
 
 def _parsed(text: str, path: Path) -> TOMLDocument:

@@ -44,5 +44,9 @@ def approve_denied(caller: Caller, params: ThreadApproveGuardianDeniedActionPara
         return
     action = orjson.dumps(mapping(params.event).get("action"), option=orjson.OPT_INDENT_2).decode()
     items = [message("developer", _APPROVAL.format(action))]
-    out = mapped(reply, lambda _: ThreadApproveGuardianDeniedActionResponse())
+    out = mapped(reply, _approved)
     caller.backend.registry.route(ToThread(id, InjectItems(reply=out, items=items)))
+
+
+def _approved(_: object) -> ThreadApproveGuardianDeniedActionResponse:
+    return ThreadApproveGuardianDeniedActionResponse()
