@@ -65,7 +65,7 @@ BATCH = 1024 * 1024
 """Bytes that are written at once: what is being written is counted apart from what waits in the outbox."""
 
 AT_WORK = 16
-"""Requests of one client that are worked on side by side in tasks of its connection; the others wait."""
+"""Requests of one client that are worked on side by side in tasks of its connection; the others wait. See `backend.WORKING`."""
 
 LAST_WORDS = 1.0
 """Seconds to write what is left when the client has closed its end."""
@@ -105,6 +105,7 @@ class Connection(Actor):
         self._ended = False
         self._written = trio.Event()
         self._at_work = trio.Semaphore(AT_WORK)
+        self._next = trio.Lock()  # one of its requests waits for a slot at a time, so clients take turns
         self._owned: dict[Callable[[Caller], Any], Any] = {}
 
     async def started(self) -> None:
@@ -348,7 +349,12 @@ class Connection(Actor):
     async def _answer_in_turn(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
         async with self._at_work:
             await self.subscriber.outbox.answers_taken()
-            await self._answer(reply, work)
+            async with self._next:
+                slot = await self.backend.working.take()
+            try:
+                await self._answer(reply, work)
+            finally:
+                self.backend.working.give_back(slot)
 
     async def _answer(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
         try:

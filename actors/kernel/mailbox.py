@@ -119,8 +119,8 @@ class Mailbox:
         self.replies: set[Reply[Any]] = set()
         self._closed: ActorExited | None = None
         self.begun, self.attended = False, True
-        self._capacity = capacity
-        self.accepted, self.seen = 0, 0
+        self._capacity, self._door = capacity, min(capacity, 2 * BURST)
+        self.accepted, self.seen, self._entering = 0, 0, 0
 
     def post(self, message: object) -> None:
         """Put `message` in without waiting.
@@ -143,10 +143,10 @@ class Mailbox:
         if self._unread:
             await (trio.lowlevel.checkpoint_if_cancelled if (self.seen + 1) % BURST else trio.lowlevel.checkpoint)()
         while not self._unread:
+            self._entering += len(self._taken.unpark_all())  # those let in before may have posted nothing
             await self._ready.park()
         self.seen += 1
-        if self._taken:
-            self._taken.unpark_all()
+        self._entering += len(self._taken.unpark())
         return self._unread.popleft()
 
     async def ask(self, message: Callable[[Reply[T]], Ask[T]]) -> T:
@@ -154,14 +154,15 @@ class Mailbox:
         return await answer(lambda reply: self.post(message(reply)))
 
     async def room(self) -> None:
-        """Wait until the mailbox is not full, or closed: back-pressure for a sender that may wait."""
-        while self.accepted - self.seen >= self._capacity and self._closed is None:
+        """Wait until two bursts at most are unread, or the mailbox is closed. Senders are let in one by one, in order."""
+        if (self._taken or self.accepted - self.seen + self._entering >= self._door) and self._closed is None:
             await self._taken.park()
+            self._entering -= 1
 
     def close(self, reason: Exception | None = None) -> None:
         """Take no more messages, and reject every reply that is still open with `reason` (ActorExited if None)."""
         self._closed = reason if isinstance(reason, ActorExited) else ActorExited(reason)
-        self._taken.unpark_all()
+        self._entering += len(self._taken.unpark_all())
         for reply in tuple(self.replies):
             reply.reject(reason or ActorExited())
         self.replies.clear()

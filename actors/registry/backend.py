@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spindle.actors.registry.registry import Registry
     from spindle.actors.services.indexing import Indexing
     from spindle.actors.services.services import Services
+    from spindle.actors.tasks.slots import Slots
     from spindle.actors.tools.commands.process import Warden
     from spindle.rpc.protocol.threads import ThreadStatus
     from spindle.storage.config import Config, ConfigLoader
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from spindle.storage.state import StateStore
 
 log = logging.getLogger("spindle")
+
+WORKING = 8
+"""Work for clients that runs at a time. Clients take turns."""
+PATIENCE = 0.25
+"""Seconds after which such work is taken to wait for something else, and does not count any more."""
 
 
 class Backend:
@@ -69,6 +75,13 @@ class Backend:
     def warden(self) -> Warden | None:
         """What starts commands; None as long as none can have been started."""
         return self.services.warden if "services" in self.__dict__ else None
+
+    @cached_property
+    def working(self) -> Slots:
+        """For the work that clients ask for. It mostly needs the processor: the more at a time, the longer turns wait."""
+        from spindle.actors.tasks.slots import Slots
+
+        return Slots(WORKING, PATIENCE)
 
     @cached_property
     def indexing(self) -> Indexing:
@@ -130,7 +143,7 @@ class Backend:
             await self.state.aclose()
 
     async def room(self) -> None:
-        """Wait until the registry's mailbox has room: back-pressure on the clients."""
+        """Wait until the registry's mailbox has room: back-pressure on the clients, which take turns."""
         if "registry" in self.__dict__:
             await self.registry.mailbox.room()
 

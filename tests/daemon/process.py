@@ -16,10 +16,10 @@ from typing import Any
 
 import coverage
 from benchmarks.driving import DEADLINE
+from benchmarks.driving.websocket import WebSocket
 
 from .client import Client, Pipes
 from .feed import Feed
-from .websocket import WebSocket
 
 PATIENCE = 5.0
 """Seconds in which a measured daemon may exit and write down what it covered."""

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 from benchmarks.driving import DEADLINE
+from benchmarks.driving.websocket import WebSocket
 
 from .client import Client
 from .process import Daemon, interpreter
 from .sharing import Relays, Shared
-from .websocket import WebSocket
 
 Command = Callable[..., "tuple[int, dict[str, Any], str]"]
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 from benchmarks.driving import Refused
+from benchmarks.driving.websocket import WebSocket
 
 from . import test_daemon_kept_state, test_daemon_reading, test_daemon_sockets
 from .process import Daemon
 from .test_daemon_reading import THREAD, write
-from .websocket import WebSocket
 
 # run here too
 test_pages = test_daemon_reading.test_pages_of_a_thread_loaded_or_not_are_the_same

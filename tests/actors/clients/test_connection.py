@@ -1,5 +1,7 @@
 """One client's requests and answers, over a transport that the test reads from when it likes."""
 
+from functools import partial
+
 import orjson
 import pytest
 import trio
@@ -11,6 +13,7 @@ from spindle.actors.clients.methods import HANDLERS, RELEASING
 from spindle.actors.delivery import outbox
 from spindle.actors.kernel.mailbox import Mailbox
 from spindle.actors.registry.registry import Registry
+from spindle.actors.tasks.slots import Slots
 from spindle.rpc.protocol.errors import OVERLOADED
 from spindle.rpc.transports import TransportKind
 
@@ -169,6 +172,35 @@ async def test_only_so_many_requests_are_worked_on_at_a_time(opened, monkeypatch
         while len(answered) < 10:
             answered |= {orjson.loads(await wire.sent.receive()).get("id")} - {None}
         assert len(running) == 10
+        nursery.cancel_scope.cancel()
+
+
+async def test_clients_take_turns_with_the_work_that_they_ask_for(opened):
+    """What a client asks for does not wait for all that another one has asked before."""
+    order, go = [], [trio.Event() for _ in range(200)]
+    async with opened() as runtime, trio.open_nursery() as nursery:
+        runtime._backend.working = Slots(1, float("inf"))
+        clients = {name: Connection(runtime._backend, Wire()) for name in ("flooding", "quiet", "late")}
+        for client in clients.values():
+            nursery.start_soon(client.run, lambda exited: None)
+        await wait_all_tasks_blocked()
+
+        async def work(name):
+            order.append(name)
+            await go[len(order)].wait()
+
+        async def ask(name, number):
+            for id in range(number):
+                clients[name].later(clients[name]._reply(id), partial(work, name))
+            await wait_all_tasks_blocked()
+
+        await ask("flooding", 100)
+        await ask("quiet", 2)
+        await ask("late", 1)
+        for event in go[:10]:
+            event.set()
+            await wait_all_tasks_blocked()
+        assert order[:7] == ["flooding", "flooding", "quiet", "late", "flooding", "quiet", "flooding"]
         nursery.cancel_scope.cancel()
 
 

@@ -227,3 +227,45 @@ def test_an_error_that_cannot_be_delivered_is_logged(caplog):
 
     Reply(refuse, refuse).resolve("no")
     assert "could not be delivered" in caplog.text
+
+
+async def test_senders_that_wait_for_room_take_turns(nursery):
+    """One that posts without end is let in no sooner than the others."""
+    mailbox = Mailbox()
+
+    async def post(name, number):
+        for _ in range(number):
+            await mailbox.room()
+            mailbox.post(name)
+
+    for name in ("one", "two"):
+        nursery.start_soon(post, name, 1000)
+    await wait_all_tasks_blocked()
+    assert mailbox.accepted == 2 * BURST
+    nursery.start_soon(post, "quiet", 2)
+    await wait_all_tasks_blocked()
+    received = []
+    for _ in range(2 * BURST + 3 + 3):
+        received.append(await mailbox.receive())
+        await wait_all_tasks_blocked()
+    assert received[2 * BURST :].count("quiet") == 2
+
+
+async def test_who_is_let_in_and_posts_nothing_stops_no_other(nursery):
+    mailbox, let_in = Mailbox(1), []
+
+    async def enter(name):
+        await mailbox.room()
+        let_in.append(name)
+
+    mailbox.post("full")
+    for name in ("a", "b"):
+        nursery.start_soon(enter, name)
+        await wait_all_tasks_blocked()
+    assert let_in == []
+    await mailbox.receive()
+    await wait_all_tasks_blocked()
+    assert let_in == ["a"]
+    nursery.start_soon(mailbox.receive)
+    await wait_all_tasks_blocked()
+    assert let_in == ["a", "b"]

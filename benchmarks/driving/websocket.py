@@ -9,11 +9,11 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 
-from benchmarks.driving import DEADLINE
+from .client import DEADLINE
 
 
 class WebSocket:
-    """The part of RFC 6455 that the daemon uses. A wire of a client."""
+    """The part of RFC 6455 that the daemon uses. """
 
     def __init__(self, connection: socket.socket, headers: Sequence[str] = ()) -> None:
         self.socket = connection
