@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spindle.storage.config import ConfigError, ConfigLoader
@@ -208,6 +208,7 @@ VALUES = st.recursive(
 )
 
 
+@example(PIECES[2], [(["a", "a", "a"], [], False), (["a", "b"], None, False)])  # works one by one only
 @given(st.sampled_from(PIECES), st.lists(st.tuples(KEYS, st.none() | VALUES, st.booleans()), max_size=3))
 def test_the_text_gets_what_is_wanted_however_it_is_written(
     text: str, edits: list[tuple[list[str], object, bool]]
