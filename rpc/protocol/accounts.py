@@ -125,6 +125,23 @@ LoginAccountResponse: TypeAlias = Annotated[
 
 
 @frozen
+class CancelLoginAccountParams:
+    """End a login that waits for the user."""
+
+    login_id: str
+
+
+CancelLoginAccountStatus: TypeAlias = Literal["canceled", "notFound"]
+
+
+@frozen
+class CancelLoginAccountResponse:
+    """Whether there was such a login."""
+
+    status: CancelLoginAccountStatus
+
+
+@frozen
 class LogoutAccountResponse:
     """The user is logged out."""
 

@@ -45,7 +45,11 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "ConsumeAccountRateLimitResetCreditParams": "creditId",
         "DeviceKeyCreateParams": "protectionPolicy",
         "DynamicToolSpec": "deferLoading",
-        "EnrollmentSignPayload": "challengeExpiresAt challengeId deviceIdentitySha256Base64url nonce targetOrigin targetPath",
+        "EnrollmentSignPayload": "challengeExpiresAt challengeId deviceIdentitySha256Base64url nonce targetOrigin "
+        "targetPath",
+        "EnvironmentAddParams": "authBearerToken connectTimeoutMs websocketRequestId",
+        "GatewayOAuthLoginParams": "deviceAuth",
+        "GcpSetupParams": "credentialFile",
         "GetAccountParams": "refreshToken",
         "GetAccountRateLimitsParams": "excludeResetCreditDetails supportsLunaReserve",
         "GetAuthStatusParams": "refreshToken",
@@ -58,20 +62,23 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "PluginInstallParams": "installAttemptId",
         "PluginListParams": "forceRefetch",
         "PluginReconcileParams": "reason",
+        "PluginShareSaveParams": "pluginPath",
+        "PluginShareTarget": "principalId principalType",
         "RemoteControlPairingStartParams": "manualCode",
         "SendAddCreditsNudgeEmailParams": "creditType",
         "ThreadForkParams": "persistExtendedHistory",
         "ThreadItemsListParams": "deferOutput",
         "ThreadListParams": "currentAccountOnly includeAttachedThreads useStateDbOnly",
-        "ThreadRealtimeAudioChunk": "numChannels sampleRate samplesPerChannel",
-        "ThreadRealtimeListParams": "afterPosition eventId fromObservedAtMs requiredThroughPosition snapshotEnd toObservedAtMs",
-        "ThreadRealtimeStartParams": "outputModality backendReasoningStatus clientManagedHandoffs "
-        "codexResponseHandoffChannelPrefixes "
-        "codexResponseHandoffMode codexResponseItemPrefix codexResponsesAsItems delegationAckFiller "
-        "flushTranscriptTailOnSessionEnd includeStartupContext initialItems realtimeEndInstructions "
-        "realtimeSessionId realtimeStartInstructions voice voiceSessionId sessionId",
-        "ThreadResumeParams": "persistExtendedHistory",
         "ThreadPredictionRequestParams": "sourceTurnId threadId",
+        "ThreadRealtimeAudioChunk": "numChannels sampleRate samplesPerChannel",
+        "ThreadRealtimeListParams": "afterPosition eventId fromObservedAtMs requiredThroughPosition snapshotEnd "
+        "toObservedAtMs",
+        "ThreadRealtimeStartParams": "outputModality backendReasoningStatus clientManagedHandoffs "
+        "codexResponseHandoffChannelPrefixes codexResponseHandoffMode codexResponseItemPrefix "
+        "codexResponsesAsItems delegationAckFiller flushTranscriptTailOnSessionEnd "
+        "includeStartupContext initialItems realtimeEndInstructions realtimeSessionId "
+        "realtimeStartInstructions voice voiceSessionId sessionId",
+        "ThreadResumeParams": "persistExtendedHistory",
         "ThreadSampleParams": "disableMcp interruptOnCancel threadSource turnTrigger",
         "ThreadSearchParams": "currentAccountOnly includeAttachedThreads",
         "ThreadSettingsUpdateParams": "multiAgentMode",

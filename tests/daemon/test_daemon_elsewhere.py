@@ -15,9 +15,11 @@ from spindle.rpc.protocol.catalog import response_class
 from spindle.rpc.protocol.converter import structure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from .client import Client
+    from .process import Daemon
 
 UNKNOWN = "0199a213-81c0-7800-8aa1-bbab2a035a53"
 CHALLENGE = "A" * 43
@@ -35,6 +37,8 @@ ANSWERS: list[tuple[str, dict[str, Any] | None, dict[str, Any]]] = [
     ("app/list", {}, {"data": [], "nextCursor": None}),
     ("app/read", {"appIds": ["a", "b"]}, {"apps": [], "missingAppIds": ["a", "b"]}),
     ("app/installed", {}, {"apps": []}),
+    ("account/gatewayOAuth/cancel", None, {}),
+    ("account/bedrock/checkGovCloudRequirements", {}, {"isGovCloud": False, "shouldWarn": False}),
     ("account/securitySetup/read", None, {"notice": None}),
     ("accountSession/list", {}, {"activeSessionId": None, "sessions": []}),
     ("mcpServer/event/stream/stop", {"subscriptionId": "x"}, {}),
@@ -57,9 +61,46 @@ ANSWERS: list[tuple[str, dict[str, Any] | None, dict[str, Any]]] = [
 ]
 
 UNVERIFIABLE = "User verification is not available in this build or account."
+CATALOGUE = "chatgpt authentication required for remote plugin catalog"
 INVALID_KEY = "invalid device key payload"
 INVALID_CHALLENGE = "Invalid verification challenge or display text."
 REFUSALS: list[tuple[str, dict[str, Any] | None, int, str]] = [
+    (
+        "plugin/skill/read",
+        {"remoteMarketplaceName": "m", "remotePluginId": "p", "skillName": "s"},
+        -32600,
+        f"read remote plugin skill details: {CATALOGUE}",
+    ),
+    (
+        "plugin/skill/read",
+        {"remoteMarketplaceName": "m", "remotePluginId": "!", "skillName": "s"},
+        -32600,
+        "invalid remote plugin id: only ASCII letters, digits, `_`, `-`, and `~` are allowed",
+    ),
+    ("plugin/share/save", {"pluginPath": "/tmp/x"}, -32600, f"save remote plugin share: {CATALOGUE}"),
+    (
+        "plugin/share/save",
+        {"pluginPath": "/tmp/x", "discoverability": "LISTED"},
+        -32600,
+        "discoverability LISTED is not supported for plugin/share/save; use UNLISTED or PRIVATE",
+    ),
+    (
+        "plugin/share/updateTargets",
+        {"discoverability": "PRIVATE", "remotePluginId": "p", "shareTargets": []},
+        -32600,
+        f"update remote plugin share targets: {CATALOGUE}",
+    ),
+    ("plugin/share/list", {}, -32600, f"list remote plugin shares: {CATALOGUE}"),
+    ("plugin/share/checkout", {"remotePluginId": "!"}, -32600, "invalid remote plugin id"),
+    ("plugin/share/delete", {"remotePluginId": "p"}, -32600, f"delete remote plugin share: {CATALOGUE}"),
+    ("account/gatewayOAuth/login", None, -32600, "The selected provider does not use gateway OAuth"),
+    (
+        "account/bedrock/setup",
+        {"type": "environment", "region": "us-east-1"},
+        -32600,
+        "Amazon Bedrock is not supported by this server",
+    ),
+    ("account/gcp/setup", {"projectId": "p"}, -32600, "Google Cloud is not supported by this server"),
     ("app/list", {"threadId": UNKNOWN}, -32600, f"thread not found: {UNKNOWN}"),
     ("account/rateLimits/read", None, -32600, "codex account authentication required to read rate limits"),
     ("account/rateLimits/read", {}, -32600, "codex account authentication required to read rate limits"),
@@ -250,3 +291,65 @@ def test_the_sandbox_of_windows_cannot_be_prepared(client: Client, mode: str, wo
         "success": False,
         "error": f"{word} Windows sandbox setup is only supported on Windows",
     }
+
+
+def test_a_user_with_an_api_key_is_told_that_it_is_not_enough(experimental: Client) -> None:
+    experimental.call("account/login/start", type="apiKey", apiKey="sk-test")
+    for method, message in {
+        "account/usage/read": "chatgpt authentication required to read token usage",
+        "remoteControl/enable": "remote control requires ChatGPT authentication; API key auth is not supported",
+        "plugin/share/list": f"list remote plugin shares: {CATALOGUE}; api key auth is not supported",
+    }.items():
+        assert experimental.refusal(method).message == message
+
+
+def test_the_server_says_how_it_fares(experimental: Client, daemon: Daemon) -> None:
+    experimental.start_thread()
+    told = experimental.call("server/diagnostics")
+    assert told["process"]["id"] == daemon.process.pid
+    assert told["process"]["residentMemoryBytes"] > 1_000_000
+    counts = {gauge["name"]: gauge["value"] for gauge in told["gauges"]}
+    assert counts == {"app.clients.connected": 1, "core.processes.running": 0, "core.threads.live": 1}
+
+
+def test_there_is_one_environment(experimental: Client) -> None:
+    told = experimental.call("environment/info", environmentId="local")
+    assert told["shell"]["path"].endswith(told["shell"]["name"])
+    assert told["cwd"].startswith("file:///")
+    assert experimental.call("environment/status", environmentId="local") == {"status": "ready", "error": None}
+    unknown = "unknown environment id `x`"
+    assert experimental.call("environment/status", environmentId="x") == {"status": "unknown", "error": unknown}
+    assert experimental.refusal("environment/info", environmentId="x").message == unknown
+    for id, message in {"": "cannot be empty", "local": "is reserved", "x": "on its own machine only"}.items():
+        assert message in experimental.refusal("environment/add", environmentId=id, execServerUrl="ws://x").message
+
+
+def test_credentials_of_aws_are_found_and_not_shown(launch: Callable[..., Daemon], tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(
+        "[default]\nregion = us-east-1\n[profile work]\nregion = eu-west-1\n[sso-session s]\n"
+    )
+    (tmp_path / "credentials").write_text("[default]\naws_secret_access_key = secret-1\n[other]\n")
+    files = {"AWS_CONFIG_FILE": tmp_path / "config", "AWS_SHARED_CREDENTIALS_FILE": tmp_path / "credentials"}
+    prefix = [
+        "env",
+        *(f"{name}={path}" for name, path in files.items()),
+        "AWS_BEARER_TOKEN_BEDROCK=secret-2",
+        "AWS_REGION=r",
+    ]
+    client = launch(prefix=prefix).client(experimentalApi=True)
+    told = client.call("account/bedrock/discover")
+    assert told == {
+        "environmentCredentials": [{"type": "bedrockApiKey", "region": "r"}],
+        "profiles": [
+            {"name": "default", "region": "us-east-1"},
+            {"name": "other", "region": None},
+            {"name": "work", "region": "eu-west-1"},
+        ],
+    }
+
+
+def test_no_login_waits_and_no_provider_has_a_gateway(client: Client) -> None:
+    assert client.refusal("account/login/cancel", loginId="x").message == "invalid login id: x"
+    assert client.call("account/login/cancel", loginId=UNKNOWN) == {"status": "notFound"}
+    told = client.call("account/gatewayOAuth/read")
+    assert (told["required"], told["status"], told["supportsDeviceAuth"]) == (False, None, False)

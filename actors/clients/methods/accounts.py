@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -14,6 +15,8 @@ from spindle.rpc.protocol.accounts import (
     ApiKeyAccount,
     ApiKeyLogin,
     ApiKeyLoginResponse,
+    CancelLoginAccountParams,
+    CancelLoginAccountResponse,
     GetAccountParams,
     GetAccountResponse,
     GetAuthStatusParams,
@@ -51,6 +54,15 @@ def auth_status(caller: Caller, params: GetAuthStatusParams, reply: Reply[Any]) 
         return GetAuthStatusResponse("apikey" if shown else None, shown if params.include_token else None, needed)
 
     caller.later(reply, work)
+
+
+def cancel_login(caller: Caller, params: CancelLoginAccountParams, reply: Reply[Any]) -> None:
+    """account/login/cancel: no login waits for the user here."""
+    try:
+        uuid.UUID(params.login_id)
+    except ValueError:
+        raise invalid_request(f"invalid login id: {params.login_id}") from None
+    reply.resolve(CancelLoginAccountResponse("notFound"))
 
 
 def login(caller: Caller, params: Any, reply: Reply[Any]) -> None:

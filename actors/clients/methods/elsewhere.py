@@ -10,9 +10,11 @@ import re
 import socket
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
+from attrs import evolve
 
 from spindle.actors.clients.identity import thread_id
 from spindle.actors.kernel.mailbox import Reply
@@ -20,8 +22,10 @@ from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol import account_services as services
 from spindle.rpc.protocol import (
     apps,
+    cloud_providers,
     device_keys,
     mcp_events,
+    plugin_shares,
     realtime,
     remote_control,
     user_verification,
@@ -34,7 +38,9 @@ if TYPE_CHECKING:
     from spindle.actors.clients.caller import Caller
 
 ACCOUNT: Final = "codex account authentication required"
-CHATGPT: Final = "remote control requires ChatGPT authentication"
+CHATGPT: Final = "chatgpt authentication required"
+REMOTE: Final = "remote control requires ChatGPT authentication"
+NO_KEY: Final = "; API key auth is not supported"
 UNPAIRED: Final = "remote control pairing requires remote control to be enabled"
 
 
@@ -46,12 +52,14 @@ class Elsewhere:
     answer: makes the result from the parameters, or is the error.
     thread: the member `thread_id` names a loaded thread, if it is given.
     after: makes the notification that follows the answer.
+    with_key: the error for a user who has logged in with an API key.
     """
 
     answer: Callable[[Any], object] | RpcError
     check: Callable[[Any], None] | None = None
     thread: bool = False
     after: Callable[[Any], object] | None = None
+    with_key: RpcError | None = None
 
     def __call__(self, caller: Caller, params: Any, reply: Reply[Any]) -> None:
         """Answer."""
@@ -60,10 +68,23 @@ class Elsewhere:
         if self.thread and params.thread_id is not None:
             _loaded(caller, params.thread_id)
         if isinstance(self.answer, RpcError):
-            raise self.answer
+            if self.with_key is None:
+                raise self.answer
+            caller.later(reply, partial(_refuse, caller, self.answer, self.with_key))
+            return
         reply.resolve(self.answer(params))
         if self.after is not None:
             caller.notify(self.after(params))
+
+
+async def _refuse(caller: Caller, signed_out: RpcError, with_key: RpcError) -> object:
+    key = await trio.to_thread.run_sync(caller.backend.credentials.api_key, abandon_on_cancel=True)
+    raise with_key if key else signed_out
+
+
+def _needs(account: str, signed_out: str, with_key: str) -> Elsewhere:
+    """A row that needs an account of ChatGPT."""
+    return Elsewhere(invalid_request(f"{signed_out}{account}"), with_key=invalid_request(f"{with_key}{account}"))
 
 
 def _loaded(caller: Caller, id: str) -> None:
@@ -87,11 +108,11 @@ def _key(params: services.ConsumeAccountRateLimitResetCreditParams) -> None:
         raise invalid_request("idempotencyKey must not be empty")
 
 
-rate_limits = Elsewhere(invalid_request(f"{ACCOUNT} to read rate limits"))
-usage = Elsewhere(invalid_request(f"{ACCOUNT} to read token usage"))
-workspace_messages = Elsewhere(invalid_request(f"{ACCOUNT} to read workspace messages"))
-nudge = Elsewhere(invalid_request(f"{ACCOUNT} to notify workspace owner"))
-reset_credit = Elsewhere(invalid_request(f"{ACCOUNT} for rate limit reset credits"), check=_key)
+rate_limits = _needs(" to read rate limits", ACCOUNT, CHATGPT)
+usage = _needs(" to read token usage", ACCOUNT, CHATGPT)
+workspace_messages = _needs(" to read workspace messages", ACCOUNT, CHATGPT)
+nudge = _needs(" to notify workspace owner", ACCOUNT, CHATGPT)
+reset_credit = evolve(_needs(" for rate limit reset credits", ACCOUNT, CHATGPT), check=_key)
 security_setup = Elsewhere(lambda params: services.GetAccountSecuritySetupResponse())
 sessions = Elsewhere(lambda params: services.AccountSessionsResponse(()))
 switch_session = Elsewhere(invalid_request("Workspace switching requires a managed ChatGPT login"))
@@ -236,12 +257,71 @@ def remote_control_status(caller: Caller, params: object, reply: Reply[Any]) -> 
     caller.later(reply, work)
 
 
-remote_control_enable = Elsewhere(invalid_request(CHATGPT))
-remote_control_disable = Elsewhere(invalid_request(CHATGPT))
+remote_control_enable = _needs("", REMOTE, REMOTE + NO_KEY)
+remote_control_disable = _needs("", REMOTE, REMOTE + NO_KEY)
 remote_control_pair = Elsewhere(invalid_request(UNPAIRED))
 remote_control_paired = Elsewhere(invalid_request(UNPAIRED), check=_code)
-remote_control_clients = Elsewhere(invalid_request(CHATGPT))
-remote_control_revoke = Elsewhere(invalid_request(CHATGPT))
+remote_control_clients = _needs("", REMOTE, REMOTE + NO_KEY)
+remote_control_revoke = _needs("", REMOTE, REMOTE + NO_KEY)
+
+
+# -- the remote catalogue of plugins
+
+_ID: Final = re.compile(r"[A-Za-z0-9_~-]+")
+
+
+def _catalogue(what: str, check: Callable[[Any], None] | None = None) -> Elsewhere:
+    needed = f"{what}: {CHATGPT} for remote plugin catalog"
+    with_key = invalid_request(f"{needed}; api key auth is not supported")
+    return Elsewhere(invalid_request(needed), check, with_key=with_key)
+
+
+def _remote_id(params: Any) -> None:
+    if params.remote_plugin_id is not None and _ID.fullmatch(params.remote_plugin_id) is None:
+        raise invalid_request("invalid remote plugin id")
+
+
+def _skill(params: plugin_shares.PluginSkillReadParams) -> None:
+    if _ID.fullmatch(params.remote_plugin_id) is None:
+        raise invalid_request("invalid remote plugin id: only ASCII letters, digits, `_`, `-`, and `~` are allowed")
+    if not params.skill_name:
+        raise invalid_request("invalid remote plugin skill name: cannot be empty")
+
+
+def _shared(params: plugin_shares.PluginShareSaveParams) -> None:
+    _remote_id(params)
+    if params.discoverability == "LISTED":
+        raise invalid_request("discoverability LISTED is not supported for plugin/share/save; use UNLISTED or PRIVATE")
+    if params.remote_plugin_id is not None and (params.discoverability, params.share_targets) != (None, None):
+        raise invalid_request(
+            "discoverability and shareTargets are only supported when creating a plugin share; "
+            "use plugin/share/updateTargets to update share settings"
+        )
+
+
+plugin_skill = _catalogue("read remote plugin skill details", _skill)
+share_save = _catalogue("save remote plugin share", _shared)
+share_update = _catalogue("update remote plugin share targets", _remote_id)
+share_list = _catalogue("list remote plugin shares")
+share_checkout = _catalogue("checkout plugin share", _remote_id)
+share_delete = _catalogue("delete remote plugin share", _remote_id)
+
+
+# -- providers of models in clouds
+
+
+def _project(params: cloud_providers.GcpSetupParams) -> None:
+    if re.fullmatch(r"[A-Za-z0-9-]+", params.project_id) is None:
+        raise invalid_request(
+            "model_providers.gcp.project_id must be non-empty and contain only ASCII letters, digits, and hyphens"
+        )
+
+
+gateway_login = Elsewhere(invalid_request("The selected provider does not use gateway OAuth"))
+gateway_cancel = Elsewhere(lambda params: cloud_providers.GatewayOAuthCancelResponse())
+bedrock_setup = Elsewhere(invalid_request("Amazon Bedrock is not supported by this server"))
+gcp_setup = Elsewhere(invalid_request("Google Cloud is not supported by this server"), check=_project)
+gov_cloud = Elsewhere(lambda params: cloud_providers.BedrockCheckGovCloudRequirementsResponse(False, False))
 
 
 # -- hosted apps, Windows
