@@ -168,6 +168,8 @@ _TABLE = {
     "account/bedrock/setup": ("elsewhere", "bedrock_setup"),
     "account/gcp/setup": ("elsewhere", "gcp_setup"),
     "account/bedrock/checkGovCloudRequirements": ("elsewhere", "gov_cloud"),
+    "feedback/upload": ("feedback", "upload"),
+    "feedback/save": ("feedback", "save_"),
     "app/list": ("elsewhere", "app_list"),
     "device/key/create": ("elsewhere", "device_key_create"),
     "device/key/public": ("elsewhere", "device_key_public"),
