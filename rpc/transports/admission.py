@@ -22,21 +22,22 @@ Admission: TypeAlias = Callable[[Mapping[bytes, bytes]], str | None]
 """Why a request for a WebSocket is not authorized, by its headers; None if it is."""
 
 INVALID_TOKEN: Final = "invalid websocket bearer token"
-_HOST: Final = re.compile(rb"(?:\[([^\]]*)\]|([^:]*))(?::[0-9]{0,5})?")
+_HOST: Final = re.compile(rb"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:]*))(?::[0-9]{0,5})?")
 
 
 def is_local(host: bytes) -> bool:
     """Whether a Host header names an IP address or localhost, with a port or without."""
     if not (parts := _HOST.fullmatch(host.strip())):
         return False
-    bracketed, plain = parts.groups()
+    bracketed, plain = parts["bracketed"], parts["plain"]
     if plain is not None and plain.lower() == b"localhost":
         return True
     name = bracketed or plain or b""
     try:
-        return ipaddress.ip_address(name.decode("ascii")).version == (4 if bracketed is None else 6)
+        address = ipaddress.ip_address((plain or bracketed or b"").decode("ascii"))
     except ValueError:
         return False
+    return address.version == (4 if bracketed is None else 6)
 
 
 class Scheme(Protocol):

@@ -67,7 +67,8 @@ class _Claims:
         """Raises ValueError for a claim of another type, or without an expiry."""
         expires, not_before = _seconds(claims.get("exp")), _seconds(claims.get("nbf"))
         issuer, audience = claims.get("iss"), claims.get("aud")
-        names = cast("list[object]", audience) if isinstance(audience, list) else [] if audience is None else [audience]
+        several = cast("list[object]", audience) if isinstance(audience, list) else [audience]
+        names = [] if audience is None else several
         if expires is None or not isinstance(issuer, str | None):
             raise ValueError
         if not all(isinstance(name, str) for name in names):
