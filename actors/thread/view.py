@@ -64,7 +64,7 @@ async def turns_now(thread: ThreadCore, *, whole: bool = False) -> Snapshot:
     snapshot = await thread.state.conversation.snapshot(live.id if live else None, whole=whole)
     if live is not None and live is thread.turn:
         if not snapshot.ids or snapshot.ids[-1] != live.id:
-            snapshot.add(unstructure(live.shown()))
+            snapshot.add(unstructure(evolve(live.shown(), items_view="full")))
         if live.answer is not None and (partial := live.answer.partial()) is not None:
             snapshot.partial = unstructure(partial)
     return snapshot
