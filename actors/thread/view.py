@@ -11,12 +11,20 @@ from spindle.actors.delivery.description import described
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.settings.permissions import profile_of
+from spindle.actors.settings.settings import Settings, mode_of
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import ReadThread, TakeSnapshot
 from spindle.actors.thread.turn_pages import end_cursors, turns_page
 from spindle.rpc.protocol.converter import structure, unstructure
 from spindle.rpc.protocol.errors import invalid_request
-from spindle.rpc.protocol.threads import Thread, ThreadResumeParams, ThreadResumeResponse, ThreadStartResponse
+from spindle.rpc.protocol.settings import LOCAL_ENVIRONMENT
+from spindle.rpc.protocol.threads import (
+    Thread,
+    ThreadEnvironment,
+    ThreadResumeParams,
+    ThreadResumeResponse,
+    ThreadStartResponse,
+)
 from spindle.rpc.protocol.turn_pages import ThreadTurnsListParams, ThreadTurnsListResponse
 from spindle.rpc.protocol.turns import Turn
 from spindle.storage.state.goals import StoredGoal, get_goal
@@ -46,6 +54,7 @@ def describe(thread: ThreadCore, turns: list[Turn] | None = None) -> Thread:
         model=state.settings.model,
         reasoning_effort=state.settings.effort,
         can_accept_direct_input=True,
+        environments=_environments(state.settings),
     )
 
 
@@ -131,8 +140,15 @@ def _loaded(thread: ThreadCore, shown: Thread) -> dict[str, Any]:
         "sandbox": settings.sandbox,
         "permission_profile": settings.profile or profile_of(settings.sandbox),
         "reasoning_effort": settings.effort,
-        "collaboration_mode": settings.collaboration_mode,
+        "collaboration_mode": mode_of(settings),
     }
+
+
+def _environments(settings: Settings) -> tuple[ThreadEnvironment, ...]:
+    if not settings.has_environment:
+        return ()
+    roots = settings.cwd, *settings.roots
+    return (ThreadEnvironment(environment_id=LOCAL_ENVIRONMENT, cwd=settings.cwd, runtime_workspace_roots=roots),)
 
 
 async def read(thread: ThreadCore, message: ReadThread) -> None:
