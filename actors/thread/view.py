@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import evolve
@@ -21,6 +21,7 @@ from spindle.rpc.protocol.settings import LOCAL_ENVIRONMENT
 from spindle.rpc.protocol.threads import (
     Thread,
     ThreadEnvironment,
+    ThreadReadResponse,
     ThreadResumeParams,
     ThreadResumeResponse,
     ThreadStartResponse,
@@ -28,8 +29,14 @@ from spindle.rpc.protocol.threads import (
 from spindle.rpc.protocol.turn_pages import ThreadTurnsListParams, ThreadTurnsListResponse
 from spindle.rpc.protocol.turns import Turn
 from spindle.storage.state.goals import StoredGoal, get_goal
+from spindle.storage.state.read_states import read_state
 from spindle.storage.state.sections import Placements, placements
 from spindle.storage.threads.summary import parent_of
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from spindle.rpc.protocol.read_states import ThreadReadState
 
 
 def describe(thread: ThreadCore, turns: list[Turn] | None = None) -> Thread:
@@ -153,12 +160,22 @@ def _environments(settings: Settings) -> tuple[ThreadEnvironment, ...]:
 
 async def read(thread: ThreadCore, message: ReadThread) -> None:
     """Answer a thread/read."""
-    where, _ = await kept(thread)
+    id = thread.thread_id
+
+    def where(db: sqlite3.Connection) -> tuple[Placements, ThreadReadState | None]:
+        return placements(db, id), None if thread.state.ephemeral else read_state(db, id)
+
+    places, unread = await thread.services.state.read_or(where, (Placements(), None))
     if not message.include_turns:
-        message.reply.resolve(where.show(describe(thread)))
+        message.reply.resolve(ThreadReadResponse(places.show(describe(thread)), unread))
         return
     snapshot = await _on_disk(thread, "includeTurns", whole=True)
-    message.reply.resolve(await with_turns(where.show(describe(thread)), snapshot, streamed=message.streamed))
+    read = await with_turns(places.show(describe(thread)), snapshot, streamed=message.streamed)
+    message.reply.resolve(
+        read.map(lambda shown: ThreadReadResponse(shown, unread))
+        if isinstance(read, Streamed)
+        else ThreadReadResponse(read, unread)
+    )
 
 
 async def with_turns(shown: Thread, snapshot: Snapshot, *, streamed: bool) -> Thread | Streamed:

@@ -299,9 +299,10 @@ class ThreadReadParams:
 
 @frozen
 class ThreadReadResponse:
-    """The thread, with turns on request."""
+    """The thread, with turns on request. `read_state` is None if it is not available; it is from 0.171."""
 
     thread: Thread
+    read_state: ThreadReadState | None = None
 
 
 @frozen(kw_only=True)

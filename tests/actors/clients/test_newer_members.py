@@ -30,3 +30,23 @@ async def test_a_thread_without_an_environment_has_none_and_one_that_is_not_load
     async with opened() as runtime:
         client = await talk(runtime)
         assert (await client.call("thread/read", threadId=thread["id"]))["thread"]["environments"] is None
+
+
+async def test_reading_a_thread_says_what_is_unread_whether_it_is_loaded_or_not(opened, talk):
+    async with opened() as runtime:
+        client = await talk(runtime)
+        id = (await client.call("thread/start"))["thread"]["id"]
+        await client.call("turn/start", threadId=id, input=[{"type": "text", "text": "hi"}])
+        turn = (await client.wait_for("turn/completed", id))["turn"]
+        changed = await client.wait_for("thread/readState/changed", id)
+        assert changed["readState"]["firstUnread"] == {"type": "turn", "turnId": turn["id"]}
+        for turns in (False, True):
+            read = await client.call("thread/read", threadId=id, includeTurns=turns)
+            assert (read["readState"], len(read["thread"]["turns"])) == (changed["readState"], turns)
+        ephemeral = (await client.call("thread/start", ephemeral=True))["thread"]["id"]
+        assert (await client.call("thread/read", threadId=ephemeral))["readState"] is None
+    async with opened() as runtime:
+        client = await talk(runtime)
+        for turns in (False, True):
+            read = await client.call("thread/read", threadId=id, includeTurns=turns)
+            assert (read["readState"], len(read["thread"]["turns"])) == (changed["readState"], turns)
