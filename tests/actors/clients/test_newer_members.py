@@ -50,3 +50,12 @@ async def test_reading_a_thread_says_what_is_unread_whether_it_is_loaded_or_not(
         for turns in (False, True):
             read = await client.call("thread/read", threadId=id, includeTurns=turns)
             assert (read["readState"], len(read["thread"]["turns"])) == (changed["readState"], turns)
+
+
+async def test_a_model_with_a_speed_tier_names_the_service_tier_of_it(opened, talk):
+    async with opened() as runtime:
+        client = await talk(runtime)
+        models = {model["id"]: model for model in (await client.call("model/list", modelProvider="openai"))["data"]}
+        [tier] = models["gpt-5.4"]["serviceTiers"]
+        assert (tier["id"], tier["name"]) == ("priority", "Fast")
+        assert models["gpt-5.2"]["serviceTiers"] == []
