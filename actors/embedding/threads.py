@@ -59,6 +59,7 @@ from spindle.rpc.protocol.items import UserInput
 from spindle.rpc.protocol.threads import (
     Thread,
     ThreadForkParams,
+    ThreadReadResponse,
     ThreadResumeParams,
     ThreadStartParams,
     ThreadStartResponse,
@@ -99,8 +100,8 @@ class ThreadHandle:
         def message(reply: Reply[Any]) -> Ask[Any]:
             return ReadThread(reply=reply, include_turns=include_turns)
 
-        thread: Thread = await self._subscription.ask(message)
-        return thread
+        read: ThreadReadResponse = await self._subscription.ask(message)
+        return read.thread
 
     async def rename(self, name: str) -> None:
         """Name the thread. The name is stripped. Raises RpcError, ThreadClosed."""

@@ -26,6 +26,7 @@ from spindle.rpc.protocol.thread_changes import (
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 from spindle.rpc.protocol.threads import (
     Thread,
+    ThreadReadResponse,
     ThreadResumeParams,
     ThreadResumeResponse,
     ThreadStartResponse,
@@ -150,8 +151,8 @@ class AskServers(Ask[Any]):
 
 
 @frozen(kw_only=True)
-class ReadThread(Ask[Thread | Streamed]):
-    """Answer with the thread. `streamed` as in `Attach`."""
+class ReadThread(Ask[ThreadReadResponse | Streamed]):
+    """Answer with the thread and its read state. `streamed` as in `Attach`."""
 
     include_turns: bool = False
     streamed: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import evolve
@@ -11,17 +11,32 @@ from spindle.actors.delivery.description import described
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.settings.permissions import profile_of
+from spindle.actors.settings.settings import Settings, mode_of
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import ReadThread, TakeSnapshot
 from spindle.actors.thread.turn_pages import end_cursors, turns_page
 from spindle.rpc.protocol.converter import structure, unstructure
 from spindle.rpc.protocol.errors import invalid_request
-from spindle.rpc.protocol.threads import Thread, ThreadResumeParams, ThreadResumeResponse, ThreadStartResponse
+from spindle.rpc.protocol.settings import LOCAL_ENVIRONMENT
+from spindle.rpc.protocol.threads import (
+    Thread,
+    ThreadEnvironment,
+    ThreadReadResponse,
+    ThreadResumeParams,
+    ThreadResumeResponse,
+    ThreadStartResponse,
+)
 from spindle.rpc.protocol.turn_pages import ThreadTurnsListParams, ThreadTurnsListResponse
 from spindle.rpc.protocol.turns import Turn
 from spindle.storage.state.goals import StoredGoal, get_goal
+from spindle.storage.state.read_states import read_state
 from spindle.storage.state.sections import Placements, placements
 from spindle.storage.threads.summary import parent_of
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from spindle.rpc.protocol.read_states import ThreadReadState
 
 
 def describe(thread: ThreadCore, turns: list[Turn] | None = None) -> Thread:
@@ -46,6 +61,7 @@ def describe(thread: ThreadCore, turns: list[Turn] | None = None) -> Thread:
         model=state.settings.model,
         reasoning_effort=state.settings.effort,
         can_accept_direct_input=True,
+        environments=_environments(state.settings),
     )
 
 
@@ -64,7 +80,7 @@ async def turns_now(thread: ThreadCore, *, whole: bool = False) -> Snapshot:
     snapshot = await thread.state.conversation.snapshot(live.id if live else None, whole=whole)
     if live is not None and live is thread.turn:
         if not snapshot.ids or snapshot.ids[-1] != live.id:
-            snapshot.add(unstructure(live.shown()))
+            snapshot.add(unstructure(evolve(live.shown(), items_view="full")))
         if live.answer is not None and (partial := live.answer.partial()) is not None:
             snapshot.partial = unstructure(partial)
     return snapshot
@@ -131,18 +147,35 @@ def _loaded(thread: ThreadCore, shown: Thread) -> dict[str, Any]:
         "sandbox": settings.sandbox,
         "permission_profile": settings.profile or profile_of(settings.sandbox),
         "reasoning_effort": settings.effort,
-        "collaboration_mode": settings.collaboration_mode,
+        "collaboration_mode": mode_of(settings),
     }
+
+
+def _environments(settings: Settings) -> tuple[ThreadEnvironment, ...]:
+    if not settings.has_environment:
+        return ()
+    roots = settings.cwd, *settings.roots
+    return (ThreadEnvironment(environment_id=LOCAL_ENVIRONMENT, cwd=settings.cwd, runtime_workspace_roots=roots),)
 
 
 async def read(thread: ThreadCore, message: ReadThread) -> None:
     """Answer a thread/read."""
-    where, _ = await kept(thread)
+    id = thread.thread_id
+
+    def where(db: sqlite3.Connection) -> tuple[Placements, ThreadReadState | None]:
+        return placements(db, id), None if thread.state.ephemeral else read_state(db, id)
+
+    places, unread = await thread.services.state.read_or(where, (Placements(), None))
     if not message.include_turns:
-        message.reply.resolve(where.show(describe(thread)))
+        message.reply.resolve(ThreadReadResponse(places.show(describe(thread)), unread))
         return
     snapshot = await _on_disk(thread, "includeTurns", whole=True)
-    message.reply.resolve(await with_turns(where.show(describe(thread)), snapshot, streamed=message.streamed))
+    read = await with_turns(places.show(describe(thread)), snapshot, streamed=message.streamed)
+    message.reply.resolve(
+        read.map(lambda shown: ThreadReadResponse(shown, unread))
+        if isinstance(read, Streamed)
+        else ThreadReadResponse(read, unread)
+    )
 
 
 async def with_turns(shown: Thread, snapshot: Snapshot, *, streamed: bool) -> Thread | Streamed:

@@ -31,6 +31,15 @@ class ChatgptAccount:
 Account: TypeAlias = Annotated[ApiKeyAccount | ChatgptAccount, Tagged("Account")]
 
 
+@frozen(kw_only=True)
+class WorkspaceRouting:
+    """Where the requests of a ChatGPT workspace go."""
+
+    account_routing_override: JsonObject
+    backend_origin: str
+    chatgpt_account_id: str
+
+
 @frozen
 class GetAccountParams:
     """Parameters of account/read."""
@@ -40,10 +49,12 @@ class GetAccountParams:
 
 @frozen
 class GetAccountResponse:
-    """The account, or None; and whether the provider in use needs one."""
+    """The account, or None; and whether the provider in use needs one. The rest is of ChatGPT accounts, from 0.171."""
 
     account: Account | None
     requires_openai_auth: bool
+    user_id: str | None = None
+    workspace_routing: WorkspaceRouting | None = None
 
 
 @frozen

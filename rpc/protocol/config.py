@@ -113,9 +113,13 @@ class ConfigWriteResponse:
 
 @frozen
 class ConfigRequirementsReadResponse:
-    """The administrator's requirements; None if there are none."""
+    """The administrator's requirements; None if there are none.
+
+    From 0.171 is whether those of Fast and Ultra Fast are enforced independently. None: they are not.
+    """
 
     requirements: JsonObject | None = None
+    supports_independent_speed_modes: bool | None = None
 
 
 @frozen

@@ -7,7 +7,7 @@ from attrs import field
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.settings import ModeKind, ReasoningEffort
-from spindle.rpc.protocol.shapes import U32
+from spindle.rpc.protocol.shapes import U32, JsonObject
 from spindle.rpc.protocol.wire import Notification
 
 InputModality: TypeAlias = Literal["text", "image"]
@@ -38,9 +38,18 @@ class ModelAvailabilityNux:
     message: str
 
 
+@frozen
+class ModelServiceTier:
+    """A service tier that a model offers; `id` is its name in requests."""
+
+    id: str
+    name: str
+    description: str
+
+
 @frozen(kw_only=True)
 class Model:
-    """One model; `model` is its name in requests."""
+    """One model; `model` is its name in requests. What describes agents, tiers, access and a specialty is from 0.171."""
 
     id: str
     model: str
@@ -49,12 +58,17 @@ class Model:
     availability_nux: ModelAvailabilityNux | None = None
     display_name: str
     description: str
+    model_specialty: str | None = None
     hidden: bool = False
     supported_reasoning_efforts: Sequence[ReasoningEffortOption] = ()
     default_reasoning_effort: ReasoningEffort = "medium"
     input_modalities: Sequence[InputModality] = field(default=("text", "image"))
     supports_personality: bool = False
+    multi_agent_version: Literal["disabled", "v1", "v2"] | None = None
     additional_speed_tiers: Sequence[str] = ()
+    service_tiers: Sequence[ModelServiceTier] = ()
+    default_service_tier: str | None = None
+    available_access_programs: JsonObject | None = None
     is_default: bool = False
 
 

@@ -97,13 +97,28 @@ class GitInfo:
 
 
 @frozen(kw_only=True)
+class ThreadEnvironment:
+    """An environment of a thread: where its commands run."""
+
+    environment_id: str
+    cwd: str
+    runtime_workspace_roots: Sequence[str]
+
+
+@frozen
+class ThreadExtra:
+    """More about a thread; nothing so far."""
+
+
+@frozen(kw_only=True)
 class Thread:
     """A thread as clients see it. `source` is the protocol's SessionSource, a string or an object.
 
     `turns` is filled only by some methods; `path` is None for an ephemeral thread. From 0.169 are `parent_thread_id`,
     the section, the project, `history_mode` (how the rollout stores items), `model` and `reasoning_effort` (of a loaded
     thread), `recency_at` (Unix seconds), `originator` (the client that created it), `thread_source` (the client's name
-    for the kind of thread) and `can_accept_direct_input` (None unless it is loaded).
+    for the kind of thread) and `can_accept_direct_input` (None unless it is loaded). From 0.171 are `environments` (of a
+    loaded thread), `extra`, `attached_to_thread_id` and `daybreak_enabled`; the last three are always None.
     """
 
     id: str
@@ -116,6 +131,10 @@ class Thread:
     section_entered_at: int | None = None
     project_id: str | None = None
     history_mode: ThreadHistoryMode = "legacy"
+    environments: Sequence[ThreadEnvironment] | None = None
+    extra: ThreadExtra | None = None
+    attached_to_thread_id: str | None = None
+    daybreak_enabled: bool | None = None
     model_provider: str
     model: str | None = None
     reasoning_effort: ReasoningEffort | None = None
@@ -173,7 +192,10 @@ class ThreadStartParams:
 
 @frozen(kw_only=True)
 class _LoadedThread:
-    """A loaded thread and its settings."""
+    """A loaded thread and its settings.
+
+    From 0.171 are `multi_agent_mode` and `disabled_plugin_ids`, which cannot be changed here.
+    """
 
     thread: Thread
     model: str
@@ -188,6 +210,8 @@ class _LoadedThread:
     permission_profile: PermissionProfile | None = None
     reasoning_effort: ReasoningEffort | None = None
     collaboration_mode: CollaborationMode | None = None
+    multi_agent_mode: Literal["explicitRequestOnly"] = "explicitRequestOnly"
+    disabled_plugin_ids: Sequence[str] = ()
 
 
 @frozen(kw_only=True)
@@ -275,9 +299,10 @@ class ThreadReadParams:
 
 @frozen
 class ThreadReadResponse:
-    """The thread, with turns on request."""
+    """The thread, with turns on request. `read_state` is None if it is not available; it is from 0.171."""
 
     thread: Thread
+    read_state: ThreadReadState | None = None
 
 
 @frozen(kw_only=True)

@@ -42,11 +42,16 @@ class TurnError:
 
 @frozen
 class Turn:
-    """One turn. Notifications have it without items."""
+    """One turn. Notifications and the answers to what starts it have it without items.
+
+    `items_view` says which items it has. `root_turn_id` is the turn that the work began with: that of the request that
+    started the turn, else the turn itself; None if it is not known. Both are from 0.171.
+    """
 
     id: str
+    root_turn_id: str | None = field(default=None, kw_only=True)
     items: Sequence[ThreadItem] = ()
-    items_view: TurnItemsView | None = field(default=None, kw_only=True, metadata={"omit_none": True})
+    items_view: TurnItemsView = field(default="full", kw_only=True)
     status: TurnStatus = "inProgress"
     error: TurnError | None = None
     started_at: int | None = None

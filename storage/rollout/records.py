@@ -116,12 +116,20 @@ def compacted(message: str, replacement_history: Sequence[object]) -> Entry:
 
 
 def task_started(
-    turn_id: str, started_at: int, model_context_window: int | None, collaboration_mode_kind: str
+    turn_id: str,
+    started_at: int,
+    model_context_window: int | None,
+    collaboration_mode_kind: str,
+    root_turn_id: str | None = None,
 ) -> Entry:
-    """A turn starts. `started_at` is in seconds since the epoch, the window in tokens."""
+    """A turn starts. `started_at` is in seconds since the epoch, the window in tokens.
+
+    `root_turn_id` is that of the request, if it names one. Codex 0.171 reads it.
+    """
     return EVENT_MSG, {
         "type": TASK_STARTED,
         "turn_id": turn_id,
+        **({} if root_turn_id is None else {"root_turn_id": root_turn_id}),
         "started_at": started_at,
         "model_context_window": model_context_window,
         "collaboration_mode_kind": collaboration_mode_kind,

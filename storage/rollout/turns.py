@@ -48,6 +48,7 @@ class ShownTurn:
         "marked",
         "numbered",
         "places",
+        "root",
         "started_at",
         "where",
     )
@@ -62,6 +63,8 @@ class ShownTurn:
         self.has_user_message = False
         self.end: EndStatus | None = None if marked else "completed"
         self.error: Json | None = None
+        self.root: str | None = id if marked else None
+        """The id of the turn that the work began with. A turn without a recorded one is its own."""
         self.started_at: Any = None
         self.completed_at: Any = None
         self.duration_ms: Any = None
@@ -78,8 +81,10 @@ class ShownTurn:
         status = self.end or ("inProgress" if live else "interrupted")
         return {
             "id": self.id,
+            "rootTurnId": self.root,
             # an unknown or invalid item must not hide the rest of the conversation
             "items": [shown for item in self.items if (shown := shown_item(item)) is not None],
+            "itemsView": "full",
             "status": status,
             "error": self.error if status == "failed" else None,
             "startedAt": _whole(self.started_at),
@@ -226,6 +231,7 @@ class ShownTurns:
         named = event.get("turn_id")
         turn = self._open(named if isinstance(named, str) else f"rollout-{self._index}", marked=True)
         turn.started_at = event.get("started_at")
+        turn.root = text_or_none(event.get("root_turn_id")) or turn.root
 
     def _ended(self, event: Json) -> ShownTurn | None:
         named = event.get("turn_id")

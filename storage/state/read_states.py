@@ -30,7 +30,12 @@ def initial(thread_id: str) -> ThreadReadState:
 
 def read_states(connection: sqlite3.Connection, thread_ids: Iterable[str]) -> Mapping[str, ThreadReadState]:
     """The states of these threads."""
-    return {id: _state(connection, id)[0] for id in thread_ids}
+    return {id: read_state(connection, id) for id in thread_ids}
+
+
+def read_state(connection: sqlite3.Connection, thread_id: str) -> ThreadReadState:
+    """The state of a thread."""
+    return _state(connection, thread_id)[0]
 
 
 def mark(connection: sqlite3.Connection, thread_id: str, unread: bool, expected: str) -> ThreadReadState:

@@ -20,6 +20,7 @@ from spindle.rpc.protocol.models import (
     Model,
     ModelListParams,
     ModelListResponse,
+    ModelServiceTier,
     ReasoningEffortOption,
 )
 from spindle.rpc.protocol.pages import page_of
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from spindle.actors.clients.caller import Caller
 
 
+_TIERS: Final = {"fast": ModelServiceTier("priority", "Fast", "Quicker answers, increased usage")}
+"""The service tier of each speed tier."""
 _MODALITIES: Final[Sequence[InputModality]] = ("text", "image")
 
 
@@ -66,6 +69,7 @@ def _row(info: ModelInfo, *, is_default: bool) -> Model:
         default_reasoning_effort=info.default_effort or "none",
         input_modalities=[modality for modality in _MODALITIES if modality in info.modalities],
         additional_speed_tiers=info.speed_tiers,
+        service_tiers=[_TIERS[tier] for tier in info.speed_tiers if tier in _TIERS],
         is_default=is_default,
     )
 

@@ -94,7 +94,7 @@ def update_metadata(caller: Caller, params: ThreadMetadataUpdateParams, reply: R
             _update_git(backend, id, git, answered)
             return
         stored = partial(caller.later, answered, lambda: show_stored(backend, id))
-        backend.registry.route(LoadedOrStored(id, ReadThread(reply=answered), stored))
+        backend.registry.route(LoadedOrStored(id, ReadThread(reply=mapped(answered, lambda read: read.thread)), stored))
 
     caller.quietly(reply, run)
 

@@ -47,6 +47,7 @@ from spindle.rpc.protocol.threads import (
     ThreadUnsubscribeResponse,
 )
 from spindle.storage.rollout.reading import OpenRollout
+from spindle.storage.state.read_states import read_state
 from spindle.storage.state.sections import Placements, placements
 from spindle.storage.threads.summary import ThreadSummary, read_summary
 from spindle.storage.threads.thread_errors import StoredThreadError
@@ -122,8 +123,7 @@ def read(caller: Caller, params: ThreadReadParams, reply: Reply[Any]) -> None:
     def stored() -> None:
         caller.later(reply, lambda: _read_stored(backend, id, params.include_turns))
 
-    out = mapped(reply, ThreadReadResponse)
-    message = ReadThread(reply=out, include_turns=params.include_turns, streamed=True)
+    message = ReadThread(reply=reply, include_turns=params.include_turns, streamed=True)
     backend.registry.route(LoadedOrStored(id, message, stored))
 
 
@@ -135,8 +135,8 @@ async def _read_stored(backend: Backend, id: str, include_turns: bool) -> Thread
         return describe_stored(summary), Snapshot.stored(OpenRollout(path, services.outliner)) if include_turns else None
 
     thread, snapshot = await read_stored(backend, id, work)
-    where = await services.state.read_or(lambda db: placements(db, id), Placements())
-    response = ThreadReadResponse(where.show(thread))
+    where, unread = await services.state.read_or(lambda db: (placements(db, id), read_state(db, id)), (Placements(), None))
+    response = ThreadReadResponse(where.show(thread), unread)
     return response if snapshot is None else Streamed(response, snapshot)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import trio
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
 from spindle.actors.thread.turns.watch import FinishedTurn, Gathered, ProviderFailure, TurnWatch
 from spindle.actors.tools.commands.shell_tools import UsersCommand
@@ -104,6 +104,11 @@ class LiveTurn:
         if self.first is not None or self.resumed is not None:
             return "regular"
         return "compact" if self.review is None else "review"
+
+    @property
+    def root_id(self) -> str:
+        """The turn that the work began with: that of the request, or this one."""
+        return self.params.root_turn_id or self.id
 
     @property
     def joinable(self) -> bool:
@@ -222,12 +227,16 @@ class LiveTurn:
 
     def shown(self) -> Turn:
         """The turn in progress, without items."""
-        return Turn(self.id, started_at=self.started_at)
+        return evolve(self.accepted(), started_at=self.started_at)
+
+    def accepted(self) -> Turn:
+        """The turn as the answer to a request that gave it input."""
+        return Turn(self.id, root_turn_id=self.root_id, items_view="notLoaded")
 
     def ended(self, status: TurnStatus, error: TurnError | None) -> Turn:
         """The turn as `turn/completed` shows it."""
-        return Turn(
-            self.id,
+        return evolve(
+            self.accepted(),
             status=status,
             error=error,
             started_at=self.started_at,

@@ -121,12 +121,12 @@ class TurnQueue:
             await _join(thread.turn, given)
             thread.adopt(settings)
             self._watch(thread.turn, message.watch)
-            message.reply.resolve(Turn(thread.turn.id))
+            message.reply.resolve(thread.turn.accepted())
         else:
             thread.adopt(settings)
             turn = self._begin(str(uuid7()), message.params, given, message.context)
             self._watch(turn, message.watch)
-            message.reply.resolve(Turn(turn.id))
+            message.reply.resolve(turn.accepted())
 
     async def read_input(self, content: Sequence[UserInput], client_id: str) -> TurnInput:
         """Input for a turn with the thread's settings, which begins when no reload is under way. Raises RpcError."""
@@ -160,7 +160,7 @@ class TurnQueue:
         else:
             self._wait(message)
         shown = UserMessageItem(id=message.turn_id, content=(TextInput(label(message.target)),))
-        message.reply.resolve(Turn(message.turn_id, items=(shown,)))
+        message.reply.resolve(Turn(message.turn_id, items=(shown,), items_view="notLoaded"))
 
     def run_script(self, message: RunScript) -> None:
         """Run a command of the user: in the running turn, if that takes input, or in a turn of its own."""
@@ -277,12 +277,12 @@ class TurnQueue:
         if client_id is None:
             return None
         if (live := self._thread.turn) is not None and client_id in live.client_ids:
-            return Turn(live.id)
+            return live.accepted()
         conversation = self._thread.state.conversation
         if (id := await conversation.turn_of(client_id)) is None:
             return None
         shown = await one_turn(await conversation.snapshot(live.id if live else None), id)
-        return Turn(id) if shown is None else evolve(shown, items=())
+        return evolve(shown or Turn(id), items=(), items_view="notLoaded")
 
     async def _given(self, params: TurnStartParams, settings: Settings) -> TurnInput:
         """What a request gives a turn. Raises RpcError."""

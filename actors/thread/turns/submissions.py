@@ -23,7 +23,7 @@ from spindle.actors.thread.turns.queue import TurnQueue
 from spindle.rpc.protocol.errors import internal_error, invalid_request, overloaded
 from spindle.rpc.protocol.items import UserMessageItem
 from spindle.rpc.protocol.queue import QueuedSubmission, ThreadQueueChangedNotification
-from spindle.rpc.protocol.turns import Turn, TurnStartParams, WarningNotification
+from spindle.rpc.protocol.turns import TurnStartParams, WarningNotification
 from spindle.storage.rollout.source import RolloutChanged
 from spindle.storage.state import StateUnavailable
 from spindle.storage.state.queue import (
@@ -109,7 +109,7 @@ class Submissions:
         if self._thread.turn is not None or self._turns.waiting:
             raise invalid_request("thread already has an active or pending turn")
         turn = await self._begin(entry, message.context)
-        message.reply.resolve(Turn(turn.id))
+        message.reply.resolve(turn.accepted())
         self._changed()
         await self._pause(False)
 

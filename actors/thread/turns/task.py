@@ -203,7 +203,9 @@ class TurnTask:
         if conversation.cut_off_turn is not None:
             entries.append(records.turn_cut_off(conversation.cut_off_turn))
         entries.append(
-            records.task_started(turn.id, turn.started_at, self._host.info.usable_window, self._host.mode)
+            records.task_started(
+                turn.id, turn.started_at, self._host.info.usable_window, self._host.mode, turn.params.root_turn_id
+            )
         )
         if conversation.cut_off_turn is not None:
             entries.append(records.response_item(message("user", TURN_ABORTED)))
@@ -331,7 +333,7 @@ class TurnTask:
             patch_progress=state.config.features("apply_patch_streaming_events", False),
             toolbox=self._tools.toolbox(self._settings, self._host.info),
             client_metadata=turn.client_metadata,
-            root_turn_id=turn.params.root_turn_id,
+            root_turn_id=turn.root_id,
             parent_turn_id=turn.params.parent_turn_id,
             turn_trigger=turn.params.turn_trigger,
             subagent="collab_spawn" if self._membership.parent_id is not None else None,

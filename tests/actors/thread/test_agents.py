@@ -123,7 +123,7 @@ async def test_a_forked_agent_starts_with_its_parents_messages(play, tmp_path):
         await thread.run("hello")
         await thread.run("again")
         assert cast.parts["child"].conversation() == ["hello", "first answer", "again", "child go on"]
-        read = await ask(runtime, agent_of(outputs_of(cast)), lambda reply: ReadThread(reply=reply))
+        read = (await ask(runtime, agent_of(outputs_of(cast)), lambda reply: ReadThread(reply=reply))).thread
         assert (read.forked_from_id, read.parent_thread_id) == (thread.id, thread.id)
 
 

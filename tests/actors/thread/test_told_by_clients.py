@@ -148,6 +148,26 @@ async def test_what_the_provider_is_told_of_a_turn(opened, scripted, say):
     assert "a" not in orjson.loads(second["x-codex-turn-metadata"])
 
 
+async def test_turns_name_the_turn_that_their_work_began_with_and_say_which_items_they_have(opened, talk):
+    async with opened() as runtime:
+        client = await talk(runtime)
+        id = (await client.call("thread/start"))["thread"]["id"]
+        given = {"threadId": id, "input": [{"type": "text", "text": "hi"}]}
+        shown, roots = [], ["r"]
+        for number, root in enumerate(({"rootTurnId": "r"}, {}), 1):
+            turn = (await client.call("turn/start", **given, **root))["turn"]
+            notes = [(await client.wait_for(name, id, number))["turn"] for name in ("turn/started", "turn/completed")]
+            shown.append([(one["rootTurnId"], one["itemsView"]) for one in (turn, *notes)])
+        roots.append(turn["id"])
+        assert shown == [[(root, "notLoaded")] * 3 for root in roots]
+        resumed = await client.call("thread/resume", threadId=id)
+    async with opened() as runtime:
+        client = await talk(runtime)
+        read = await client.call("thread/read", threadId=id, includeTurns=True)
+        for stored in (resumed["thread"]["turns"], read["thread"]["turns"]):
+            assert [(turn["rootTurnId"], turn["itemsView"]) for turn in stored] == [(root, "full") for root in roots]
+
+
 @pytest.mark.parametrize("raw", [False, True])
 async def test_each_answer_is_notified_to_clients_that_want_raw_events(opened, scripted, raw):
     model = scripted("one", tokens=7)
