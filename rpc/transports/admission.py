@@ -32,7 +32,6 @@ def is_local(host: bytes) -> bool:
     bracketed, plain = parts["bracketed"], parts["plain"]
     if plain is not None and plain.lower() == b"localhost":
         return True
-    name = bracketed or plain or b""
     try:
         address = ipaddress.ip_address((plain or bracketed or b"").decode("ascii"))
     except ValueError:
