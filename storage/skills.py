@@ -69,7 +69,10 @@ class FoundSkills:
     skills: Sequence[Skill]
     errors: Sequence[tuple[str, str]]
     folders: Sequence[Path] = field(default=(), eq=False)
-    """The folders in which a skill may come to be or change: the roots, missing ones too, and at most `WATCHED` below them."""
+    """The folders in which a skill may come to be or change: the roots, missing ones too, and at most `WATCHED` below them.
+
+    Of roots that are too large to be searched whole there is nothing but the roots: something changes in them all the time.
+    """
 
 
 def find_skills(
@@ -99,7 +102,9 @@ def _find(places: Sequence[_Place]) -> FoundSkills:
     folders: dict[Path, None] = {}
     for scope, roots, plugin in places:
         walked = walk(roots, depth=DEPTH, most=ENTRIES)
-        folders.update(dict.fromkeys((*roots, *walked.folders)))
+        folders.update(dict.fromkeys(roots))
+        if walked.cut is None:
+            folders.update(dict.fromkeys(walked.folders))
         if walked.cut is not None:
             reason = f"there are more than {ENTRIES} files and folders to search for skills: the rest is left out"
             errors.append((clean(str(walked.cut)), reason))

@@ -19,6 +19,8 @@ LISTS: Final = 64
 """Lists that are kept up to date: those that were asked for last."""
 SETTLE: Final = 1.0
 """Seconds between two searches of the disk. After folders are watched there is one more, for what changed just before."""
+REST: Final = 20
+"""So many times as long as a search took, nothing is searched: large folders that change all the time keep no core busy."""
 
 
 class SkillChanges:
@@ -37,6 +39,7 @@ class SkillChanges:
         self._changed: set[str] = set()
         self._stale = False
         self._wake: trio.Event | None = None
+        self._took = 0.0
 
     def listed(self, listed: Listed, found: FoundSkills) -> None:
         """A client was shown these skills, and is notified when they change."""
@@ -65,9 +68,9 @@ class SkillChanges:
                 self._wake = trio.Event()
                 if self._changed or self._stale:
                     await self._search()
-                    await trio.sleep(SETTLE)
+                    await trio.sleep(max(SETTLE, REST * self._took))
                 while await self._watch():
-                    await trio.sleep(SETTLE)
+                    await trio.sleep(max(SETTLE, REST * self._took))
                     await self._search()
         finally:
             for watched in self._watched.values():
@@ -78,7 +81,9 @@ class SkillChanges:
         changed, self._changed = self._changed, set()
         known, self._stale = self._stale, False
         before = dict(self._lists)
+        began = trio.current_time()
         found = await trio.to_thread.run_sync(self._search_all, list(before), abandon_on_cancel=True)
+        self._took = trio.current_time() - began
         self._lists.update((listed, new) for listed, new in found.items() if listed in self._lists)
         if (found != before and not known) or any(os.path.basename(path) == "SKILL.md" for path in changed):
             self._announce()

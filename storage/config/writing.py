@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from spindle.rpc.lazy_class import frozen
+from spindle.rpc.protocol.values import DEPTH, TOO_DEEP
 from spindle.storage.config.checking import faults
 from spindle.storage.config.config_error import ConfigError
 from spindle.storage.config.editing import follow, rewrite
@@ -70,7 +72,10 @@ def key_path(dotted: str) -> Sequence[str]:
     """
     if not dotted.strip():
         raise WriteRefused("configValidationError", "keyPath must not be empty")
-    return tuple(_segments(dotted))
+    keys = tuple(islice(_segments(dotted), DEPTH + 1))
+    if len(keys) > DEPTH:
+        raise WriteRefused("configValidationError", TOO_DEEP)
+    return keys
 
 
 def _segments(dotted: str) -> Iterator[str]:

@@ -79,6 +79,7 @@ def test_a_path_has_keys_between_dots_and_in_quotes(path: str, keys: list[str]) 
         ('a."x\\', "unterminated quoted keyPath segment"),
         ('a.x"y".b', "invalid quoted keyPath segment"),
         ('a."x"y.b', "invalid quoted keyPath segment"),
+        pytest.param("a." * 2000 + "a", "recursion limit exceeded", id="too deep"),
     ],
 )
 def test_an_invalid_path_is_refused(path: str, reason: str) -> None:

@@ -82,3 +82,13 @@ def test_skipped_skills_are_named_and_the_users_own_skills_are_kept(repo: Path, 
     [(path, reason)] = found.errors
     assert path == str(repo / ".agents/skills")
     assert "more than 4 files and folders" in reason
+
+
+def test_below_roots_that_are_too_large_no_folder_is_watched(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(repo / ".agents/skills/one")
+    root = repo / ".agents/skills"
+    assert {root, root / "one"} <= set(find(repo).folders)
+    monkeypatch.setattr(skills, "ENTRIES", 1)
+    folders = set(find(repo).folders)
+    assert root in folders
+    assert root / "one" not in folders

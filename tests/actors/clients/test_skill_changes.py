@@ -4,8 +4,9 @@ import pytest
 import trio
 
 from spindle.actors.services import skill_changes, watches
-from spindle.actors.services.skills import SkillCatalog
+from spindle.actors.services.skills import Listed, SkillCatalog
 from spindle.storage import watching
+from spindle.storage.skills import FoundSkills
 
 
 @pytest.fixture(autouse=True)
@@ -129,3 +130,20 @@ async def test_lists_that_are_kept_are_bounded(client, tmp_path, monkeypatch):
     for name in "abc":
         await listed(client, tmp_path / name)
     assert [listed.cwd for listed in client.services.skill_changes._lists] == [f"{tmp_path}/b", f"{tmp_path}/c"]
+
+
+async def test_searches_that_take_long_are_rare(nursery, autojump_clock):
+    searches = []
+
+    class Slow:
+        def search(self, listed):
+            searches.append(trio.from_thread.run_sync(trio.current_time))
+            trio.from_thread.run(trio.sleep, 3)
+            return FoundSkills([], [])
+
+    changes = skill_changes.SkillChanges(Slow(), watches.Watches(nursery), nursery, lambda: None)
+    changes.listed(Listed("/"), FoundSkills([], []))
+    while len(searches) < 2:
+        changes.forget()
+        await trio.sleep(1)
+    assert searches[1] - searches[0] >= 3 * skill_changes.REST
