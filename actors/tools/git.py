@@ -4,14 +4,15 @@ The repository may be hostile: a confined command may have made it below the fol
 cloned. This git runs unconfined, so it must run no program that the repository names. Only subcommands are used that read
 neither the work tree nor attributes (no filter, textconv, diff driver or submodule), every configuration key that could still
 start a program is overridden, and the environment variables that locate a repository or name a program are removed. The
-user's own configuration is used, for `safe.directory` and `url.*.insteadOf`.
+user's own configuration is used, for `safe.directory` and `url.*.insteadOf`. Differences of the work tree, which do read
+attributes, are found without the repository's configuration (`git_diff`).
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -25,8 +26,8 @@ DEADLINE = 5.0
 OUTPUT: Final = 64 * 1024
 """Largest output in bytes; it is a name, a URL or an id."""
 
-Subcommand: TypeAlias = Literal["merge-base", "remote", "rev-parse", "symbolic-ref"]
-"""The subcommands that are used. A new one needs tests against hostile repositories in tests/actors/tools/test_git.py."""
+Subcommand: TypeAlias = Literal["config", "merge-base", "remote", "rev-list", "rev-parse", "symbolic-ref"]
+"""The subcommands that are used in a repository that was found. A new one needs tests against hostile repositories."""
 
 _OFF: Final = {
     "core.alternateRefsCommand": "",
@@ -88,7 +89,7 @@ async def merge_base(cwd: str, branch: str) -> str | None:
     return None
 
 
-def arguments(cwd: str, subcommand: Subcommand, *args: str) -> list[str]:
+def arguments(cwd: str, subcommand: str, *args: str) -> list[str]:
     """The command line of a subcommand in `cwd`."""
     off = [word for name, value in _OFF.items() for word in ("-c", f"{name}={value}")]
     return ["git", "--no-pager", "-C", cwd, *off, subcommand, *args]
@@ -100,13 +101,22 @@ def environment(ours: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _git(cwd: str, subcommand: Subcommand, *args: str) -> str | None:
+    output = await run(arguments(cwd, subcommand, *args), environment(os.environ), OUTPUT)
+    return None if output is None else output.decode("utf-8", "replace").strip() or None
+
+
+async def run(line: Sequence[str], env: Mapping[str, str], most: int, given: bytes = b"") -> bytes | None:
+    """The output of a command line of git; None if it fails, is not installed, or has more than `most` bytes to say.
+
+    `given` is its standard input. If cancelled, git is killed.
+    """
     output = bytearray()
     start = partial(
         trio.run_process,
-        arguments(cwd, subcommand, *args),
+        line,
         cwd="/",  # a relative folder in PATH must not name one of the repository
-        env=environment(os.environ),
-        stdin=subprocess.DEVNULL,
+        env=env,
+        stdin=given,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         check=False,
@@ -117,12 +127,12 @@ async def _git(cwd: str, subcommand: Subcommand, *args: str) -> str | None:
             process = await nursery.start(start)
             assert process is not None
             assert process.stdout is not None
-            while len(output) <= OUTPUT and (piece := await process.stdout.receive_some(OUTPUT)):
+            while len(output) <= most and (piece := await process.stdout.receive_some(OUTPUT)):
                 output += piece
-            if len(output) > OUTPUT:
+            if len(output) > most:
                 nursery.cancel_scope.cancel()
     except* OSError:
         pass  # git is not installed
-    if process is None or process.returncode != 0 or len(output) > OUTPUT:
+    if process is None or process.returncode != 0 or len(output) > most:
         return None
-    return output.decode("utf-8", "replace").strip() or None
+    return bytes(output)

@@ -151,6 +151,7 @@ _TABLE: Final[tuple[tuple[str, str, str | None, str, bool], ...]] = (
     ("configRequirements/read", "config", None, "ConfigRequirementsReadResponse", STABLE),
     ("account/read", "accounts", "GetAccountParams", "GetAccountResponse", STABLE),
     ("getConversationSummary", "conversations", "GetConversationSummaryParams", "GetConversationSummaryResponse", STABLE),
+    ("gitDiffToRemote", "repositories", "GitDiffToRemoteParams", "GitDiffToRemoteResponse", STABLE),
     ("getAuthStatus", "accounts", "GetAuthStatusParams", "GetAuthStatusResponse", STABLE),
     ("fuzzyFileSearch", "file_search", "FuzzyFileSearchParams", "FuzzyFileSearchResponse", STABLE),
     (

@@ -88,6 +88,7 @@ _TABLE = {
     "thread/increment_elicitation": ("thread_changes", "increment_elicitation"),
     "thread/decrement_elicitation": ("thread_changes", "decrement_elicitation"),
     "getConversationSummary": ("conversations", "summary"),
+    "gitDiffToRemote": ("repositories", "diff_to_remote"),
     "turn/start": ("turns", "start"),
     "turn/steer": ("turns", "steer"),
     "turn/interrupt": ("turns", "interrupt"),
