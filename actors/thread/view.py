@@ -165,7 +165,8 @@ async def read(thread: ThreadCore, message: ReadThread) -> None:
     def where(db: sqlite3.Connection) -> tuple[Placements, ThreadReadState | None]:
         return placements(db, id), None if thread.state.ephemeral else read_state(db, id)
 
-    places, unread = await thread.services.state.read_or(where, (Placements(), None))
+    unknown: tuple[Placements, ThreadReadState | None] = (Placements(), None)
+    places, unread = await thread.services.state.read_or(where, unknown)
     if not message.include_turns:
         message.reply.resolve(ThreadReadResponse(places.show(describe(thread)), unread))
         return

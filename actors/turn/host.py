@@ -11,7 +11,7 @@ from attrs import field
 from spindle.actors.tools.interface import ToolHost
 from spindle.actors.turn.work import Work
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.model.interface import Completed, Usage
+from spindle.rpc.model.interface import Completed, ResponseMetadata, Usage
 from spindle.rpc.protocol.items import FunctionCallOutputItem, UserInput
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
@@ -128,6 +128,9 @@ class TurnHost(ToolHost, Protocol):
 
     def answered(self, event: Completed) -> None:
         """An answer is complete: notify clients that want raw events."""
+
+    def reported(self, event: ResponseMetadata) -> None:
+        """The provider said something about its answer: notify subscribers."""
 
     def spend(self, usage: Usage | None, *, aside: bool = False) -> None:
         """Add one answer's tokens and notify subscribers; `aside` if the answer is not part of the thread's context."""

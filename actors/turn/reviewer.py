@@ -15,7 +15,7 @@ from spindle.actors.services.instruments import Instruments
 from spindle.actors.tools.interface import BackgroundTasks, Permission, Reviewed, Subject, Use
 from spindle.actors.turn.host import Compacted, ContextItems, TurnHost, TurnInput
 from spindle.actors.turn.work import Work
-from spindle.rpc.model.interface import Completed, Usage
+from spindle.rpc.model.interface import Completed, ResponseMetadata, Usage
 from spindle.rpc.protocol.items import AgentMessageItem, ContextCompactionItem
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
@@ -185,6 +185,9 @@ class Reviewer:
     def answered(self, event: Completed) -> None:
         """See TurnHost."""
         self._host.answered(event)
+
+    def reported(self, event: ResponseMetadata) -> None:
+        """Nothing: it is not about the turn's model."""
 
     def spend(self, usage: Usage | None, *, aside: bool = True) -> None:
         """See TurnHost."""

@@ -18,7 +18,17 @@ from spindle.actors.turn.metadata import described
 from spindle.actors.turn.toolbox import Toolbox
 from spindle.actors.turn.work import Asking
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.model.interface import Completed, Created, Model, ModelError, ModelEvent, ModelRequest, Retried, Stream
+from spindle.rpc.model.interface import (
+    Completed,
+    Created,
+    Model,
+    ModelError,
+    ModelEvent,
+    ModelRequest,
+    ResponseMetadata,
+    Retried,
+    Stream,
+)
 from spindle.rpc.protocol.turns import ErrorNotification, TurnError
 from spindle.storage.rollout import records
 
@@ -179,6 +189,10 @@ async def _take_in(host: TurnHost, stream: Stream, answer: Listener) -> None:
                         host.spend(event.usage)
                     elif isinstance(event, Created):
                         host.begun()
+                        if event.model is not None:
+                            host.reported(ResponseMetadata(event.model))
+                    elif isinstance(event, ResponseMetadata):
+                        host.reported(event)
                     else:
                         await answer.feed(event)
                 await host.saved()

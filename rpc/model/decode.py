@@ -17,6 +17,7 @@ from spindle.rpc.model.interface import (
     ItemDone,
     ModelEvent,
     ReasoningDelta,
+    ResponseMetadata,
     SummaryDelta,
     SummaryPartAdded,
     TextDelta,
@@ -83,8 +84,28 @@ def _created(data: dict[str, Any]) -> ModelEvent | None:
     response = data.get("response")
     if not isinstance(response, dict):
         return None
-    response_id = cast(dict[str, Any], response).get("id")
-    return Created(response_id if isinstance(response_id, str) else None)
+    fields = cast(dict[str, Any], response)
+    response_id = fields.get("id")
+    return Created(response_id if isinstance(response_id, str) else None, _model_header(fields))
+
+
+def _metadata(data: dict[str, Any]) -> ModelEvent | None:
+    given = data.get("metadata")
+    fields = cast(dict[str, Any], given) if isinstance(given, dict) else {}
+    recommended = fields.get("openai_verification_recommendation")
+    words: list[Any] = recommended if isinstance(recommended, list) else []
+    verifications = [word for word in words if isinstance(word, str)]
+    said = ResponseMetadata(_model_header(data), verifications, fields.get("openai_chatgpt_moderation_metadata"))
+    return None if said == ResponseMetadata(None, [], None) else said
+
+
+def _model_header(fields: dict[str, Any]) -> str | None:
+    """The model that answers, of the headers in an event; the names of headers are compared without case."""
+    headers = fields.get("headers")
+    if not isinstance(headers, dict):
+        return None
+    named = (value for name, value in cast(dict[str, Any], headers).items() if name.lower() == "openai-model")
+    return next((value for value in named if isinstance(value, str) and value), None)
 
 
 def _item_added(data: dict[str, Any]) -> ModelEvent | None:
@@ -173,6 +194,7 @@ def _incomplete(data: dict[str, Any]) -> ModelError:
 
 _READERS: Mapping[str, Callable[[dict[str, Any]], ModelEvent | ModelError | None]] = {
     "response.created": _created,
+    "response.metadata": _metadata,
     "response.output_item.added": _item_added,
     "response.output_item.done": _item_done,
     "response.reasoning_summary_part.added": _summary_part_added,

@@ -19,6 +19,7 @@ __all__ = [
     "ModelError",
     "ModelEvent",
     "ModelRequest",
+    "ResponseMetadata",
     "Prepares",
     "Provider",
     "ReasoningDelta",
@@ -87,9 +88,19 @@ class Usage:
 
 @frozen
 class Created:
-    """The provider accepted the request."""
+    """The provider accepted the request. `model`, which will answer, is None if a header in the event does not name it."""
 
     response_id: str | None
+    model: str | None = None
+
+
+@frozen
+class ResponseMetadata:
+    """What the provider says about the answer. `model` as in `Created`; `verifications` are its recommendations."""
+
+    model: str | None = None
+    verifications: Sequence[str] = ()
+    moderation: object = None
 
 
 @frozen
@@ -156,6 +167,7 @@ class Completed:
 
 ModelEvent: TypeAlias = (
     Created
+    | ResponseMetadata
     | ItemAdded
     | TextDelta
     | SummaryPartAdded

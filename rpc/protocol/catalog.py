@@ -390,6 +390,7 @@ EXPERIMENTAL_NOTIFICATIONS: Final = frozenset(
         "thread/readState/changed",
         "thread/search/partial",
         "thread/settings/updated",
+        "turn/moderationMetadata",
     )
 )
 """Notifications that are sent only to connections with the experimentalApi capability."""

@@ -1,14 +1,13 @@
 """The models that a client can choose."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.settings import ModeKind, ReasoningEffort
 from spindle.rpc.protocol.shapes import U32, JsonObject
-from spindle.rpc.protocol.wire import Notification
 
 InputModality: TypeAlias = Literal["text", "image"]
 
@@ -110,19 +109,6 @@ class CollaborationModeListResponse:
     """The presets."""
 
     data: Sequence[CollaborationModeMask]
-
-
-@frozen
-class ModelReroutedNotification(Notification):
-    """The provider answered with another model than requested."""
-
-    METHOD: ClassVar[str] = "model/rerouted"
-
-    thread_id: str
-    turn_id: str
-    from_model: str
-    to_model: str
-    reason: str
 
 
 @frozen

@@ -28,6 +28,8 @@ from spindle.rpc.protocol.turns import (
     ItemCompletedNotification,
     ItemStartedNotification,
     McpToolCallProgressNotification,
+    ModelReroutedNotification,
+    ModelVerificationNotification,
     PlanDeltaNotification,
     RawResponseItemCompletedNotification,
     ReasoningSummaryPartAddedNotification,
@@ -36,6 +38,7 @@ from spindle.rpc.protocol.turns import (
     TerminalInteractionNotification,
     TurnCompletedNotification,
     TurnDiffUpdatedNotification,
+    TurnModerationMetadataNotification,
     TurnPlanUpdatedNotification,
     TurnStartedNotification,
     WarningNotification,
@@ -58,6 +61,8 @@ ThreadNotification: TypeAlias = (
     | ItemStartedNotification
     | McpServerStatusUpdatedNotification
     | McpToolCallProgressNotification
+    | ModelReroutedNotification
+    | ModelVerificationNotification
     | PlanDeltaNotification
     | RawResponseItemCompletedNotification
     | RawResponseCompletedNotification
@@ -73,6 +78,7 @@ ThreadNotification: TypeAlias = (
     | ThreadTokenUsageUpdatedNotification
     | TurnCompletedNotification
     | TurnDiffUpdatedNotification
+    | TurnModerationMetadataNotification
     | TurnPlanUpdatedNotification
     | TurnStartedNotification
     | WarningNotification

@@ -28,6 +28,8 @@ from spindle.rpc.protocol.wire import Notification
 TurnStatus: TypeAlias = Literal["completed", "interrupted", "failed", "inProgress"]
 AdditionalContextKind: TypeAlias = Literal["untrusted", "application"]
 TurnItemsView: TypeAlias = Literal["notLoaded", "summary", "full"]
+ModelRerouteReason: TypeAlias = Literal["highRiskCyberActivity"]
+ModelVerification: TypeAlias = Literal["trustedAccessForCyber"]
 TurnPlanStepStatus: TypeAlias = Literal["pending", "inProgress", "completed"]
 
 
@@ -393,3 +395,38 @@ class WarningNotification(Notification):
 
     thread_id: str | None
     message: str
+
+
+@frozen
+class ModelReroutedNotification(Notification):
+    """The provider answered with another model than requested. The protocol knows one reason for that."""
+
+    METHOD: ClassVar[str] = "model/rerouted"
+
+    thread_id: str
+    turn_id: str
+    from_model: str
+    to_model: str
+    reason: ModelRerouteReason = "highRiskCyberActivity"
+
+
+@frozen
+class ModelVerificationNotification(Notification):
+    """The provider recommends that the user verifies the account."""
+
+    METHOD: ClassVar[str] = "model/verification"
+
+    thread_id: str
+    turn_id: str
+    verifications: Sequence[ModelVerification]
+
+
+@frozen
+class TurnModerationMetadataNotification(Notification):
+    """What the provider said about the moderation of an answer, as it said it. From 0.171."""
+
+    METHOD: ClassVar[str] = "turn/moderationMetadata"
+
+    thread_id: str
+    turn_id: str
+    metadata: object

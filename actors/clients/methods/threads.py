@@ -55,6 +55,7 @@ from spindle.storage.threads.thread_errors import StoredThreadError
 if TYPE_CHECKING:
     from spindle.actors.clients.caller import Caller
     from spindle.actors.registry.backend import Backend
+    from spindle.rpc.protocol.read_states import ThreadReadState
 
 Placed = TypeVar("Placed", ThreadStartParams, ThreadResumeParams)
 
@@ -135,7 +136,8 @@ async def _read_stored(backend: Backend, id: str, include_turns: bool) -> Thread
         return describe_stored(summary), Snapshot.stored(OpenRollout(path, services.outliner)) if include_turns else None
 
     thread, snapshot = await read_stored(backend, id, work)
-    where, unread = await services.state.read_or(lambda db: (placements(db, id), read_state(db, id)), (Placements(), None))
+    unknown: tuple[Placements, ThreadReadState | None] = (Placements(), None)
+    where, unread = await services.state.read_or(lambda db: (placements(db, id), read_state(db, id)), unknown)
     response = ThreadReadResponse(where.show(thread), unread)
     return response if snapshot is None else Streamed(response, snapshot)
 

@@ -22,7 +22,7 @@ from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.context import Included, Surroundings, opening, today
 from spindle.actors.turn.host import Compacted, ContextItems, TurnInput
 from spindle.actors.turn.work import Work
-from spindle.rpc.model.interface import Completed, Usage
+from spindle.rpc.model.interface import Completed, ResponseMetadata, Usage
 from spindle.rpc.protocol.settings import AskForApproval, GranularApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
 from spindle.rpc.protocol.turns import RawResponseItemCompletedNotification
@@ -244,6 +244,13 @@ class LiveTurnHost:
         """See TurnHost."""
         if self._state.raw_events and event.response_id:
             self.emit(raw_response(self._thread.thread_id, self._turn.id, event))
+
+    def reported(self, event: ResponseMetadata) -> None:
+        """See TurnHost."""
+        from spindle.actors.thread.turns.reported import notifications
+
+        for notification in notifications(self._thread.thread_id, self._turn, event):
+            self.emit(notification)
 
     def spend(self, usage: Usage | None, *, aside: bool = False) -> None:
         """See TurnHost."""

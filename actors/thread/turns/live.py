@@ -75,6 +75,8 @@ class LiveTurn:
     """What it waits for at the moment."""
     watched: trio.Event = field(factory=trio.Event)
     """For one that is resumed: set when the client that resumes the thread has its answer, or will get none."""
+    rerouted: bool = False
+    """Whether clients know that another model than requested answers."""
     answer: Answer | None = None
     last_message: str | None = None
     waiting: WaitingTurn | None = None

@@ -6,9 +6,17 @@ import pytest
 from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import StartTurn
+from spindle.rpc.model.interface import Completed, Created, ItemDone, ModelEvent, ResponseMetadata
+from spindle.rpc.model.playing import Raw
 from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.items import FunctionCallOutputItem
-from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.rpc.protocol.turns import (
+    ModelReroutedNotification,
+    ModelVerificationNotification,
+    TurnModerationMetadataNotification,
+    TurnStartParams,
+    WarningNotification,
+)
 
 
 @pytest.fixture
@@ -177,3 +185,27 @@ async def test_each_answer_is_notified_to_clients_that_want_raw_events(opened, s
     if raw:
         assert (seen[0].turn_id, seen[0].usage.input_tokens, seen[0].usage.total_tokens) == (turn.id, 7, 7)
         assert seen[0].response_id
+
+
+async def test_what_the_provider_says_of_its_answers_is_notified(opened, scripted):
+    message = {"type": "message", "role": "assistant", "id": "m", "content": [{"type": "output_text", "text": "x"}]}
+    answer: list[ModelEvent] = [
+        Created("r", "Other"),
+        ResponseMetadata("other"),
+        ResponseMetadata("GPT-5.2", ["trusted_access_for_cyber", "unknown"], {"a": 1}),
+        ItemDone(message),
+        Completed("r", None),
+    ]
+    model = scripted([Raw(answer)], [Raw([Created("r", "Gpt-5.2"), ItemDone(message), Completed("r", None)])])
+    methods = ("model/rerouted", "warning", "model/verification", "turn/moderationMetadata")
+    async with opened(model) as runtime, runtime.start_thread(model="gpt-5.2") as thread:
+        async with thread.turn("hi") as turn:
+            seen = [event async for event in turn if event.METHOD in methods]
+        assert seen == [
+            ModelReroutedNotification(thread.id, turn.id, "gpt-5.2", "Other"),
+            WarningNotification(thread.id, "The provider answered with the model Other instead of gpt-5.2."),
+            ModelVerificationNotification(thread.id, turn.id, ["trustedAccessForCyber"]),
+            TurnModerationMetadataNotification(thread.id, turn.id, {"a": 1}),
+        ]
+        async with thread.turn("hi") as turn:
+            assert [event async for event in turn if event.METHOD in methods] == []

@@ -15,6 +15,7 @@ from spindle.rpc.model.interface import (
     ItemDone,
     ModelEvent,
     ReasoningDelta,
+    ResponseMetadata,
     SummaryDelta,
     SummaryPartAdded,
     TextDelta,
@@ -38,6 +39,16 @@ def read(*events: object) -> tuple[list[ModelEvent], ModelError | None]:
     [
         ({"type": "response.created", "response": {"id": "r"}}, Created("r")),
         ({"type": "response.created", "response": {}}, Created(None)),
+        ({"type": "response.created", "response": {"id": "r", "headers": {"OpenAI-Model": "m"}}}, Created("r", "m")),
+        ({"type": "response.created", "response": {"id": "r", "headers": {"openai-model": 1, "x": "y"}}}, Created("r")),
+        ({"type": "response.metadata", "headers": {"openai-model": "m"}}, ResponseMetadata("m", [])),
+        (
+            {
+                "type": "response.metadata",
+                "metadata": {"openai_verification_recommendation": ["v", 1], "openai_chatgpt_moderation_metadata": {"a": 1}},
+            },
+            ResponseMetadata(None, ["v"], {"a": 1}),
+        ),
         ({"type": "response.output_item.added", "item": MESSAGE}, ItemAdded(MESSAGE)),
         ({"type": "response.output_item.done", "item": MESSAGE}, ItemDone(MESSAGE)),
         ({"type": "response.output_text.delta", "delta": "x", "item_id": "m"}, TextDelta("x", "m")),

@@ -23,7 +23,8 @@ NOTIFICATIONS = {
     "item/commandExecution/terminalInteraction", "item/fileChange/outputDelta", "item/fileChange/patchUpdated",
     "serverRequest/resolved", "item/mcpToolCall/progress", "account/updated", "account/rateLimits/updated",
     "item/reasoning/summaryTextDelta", "item/reasoning/summaryPartAdded", "item/reasoning/textDelta",
-    "thread/compacted", "model/rerouted", "warning", "deprecationNotice", "configWarning",
+    "thread/compacted", "model/rerouted", "model/verification", "turn/moderationMetadata",
+    "warning", "deprecationNotice", "configWarning",
     "account/login/completed", "fs/changed",
     "thread/search/partial", "fuzzyFileSearch/sessionUpdated", "fuzzyFileSearch/sessionCompleted",
 }  # fmt: skip
