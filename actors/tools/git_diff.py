@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -140,7 +140,7 @@ class _Ours:
             raise NoDifference(f"the repository cannot be read: {error}") from error
         return cls(cwd, folder, top, await _settings(cwd))
 
-    async def git(self, most: int, *args: str, given: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
+    async def git(self, most: int, *args: str, given: bytes = b"", env: dict[str, str] | None = None) -> bytes:
         """The output of git with this git directory. Raises NoDifference."""
         alone = {
             "GIT_DIR": str(self.folder),

@@ -45,8 +45,9 @@ def output(client: Client, method: str, since: int, stream: str = "stdout") -> b
         ({"command": []}, -32600, "command must not be empty"),
         ({"command": ["no-such-program"]}, -32603, "failed to spawn command: No such file or directory (os error 2)"),
         ({"command": ["true"], "cwd": "/no/such"}, -32603, "failed to spawn command: No such file or directory (os error 2)"),
-        ({"command": ["a\0b"]}, -32600, "command must not contain NUL"),
-        ({"command": ["true"], "env": {"A=B": "x"}}, -32600, "invalid environment variable 'A=B'"),
+        ({"command": ["true", "a\0b"]}, -32603, "failed to spawn command: nul byte found in provided data"),
+        ({"command": ["true"], "env": {"A": "\0"}}, -32603, "failed to spawn command: nul byte found in provided data"),
+        ({"command": ["true"], "env": {"=B": "x"}}, -32600, "invalid environment variable '=B'"),
         ({"command": ["true"], "tty": True}, -32600, "command/exec tty or streaming requires a client-supplied processId"),
         ({"command": ["true"], "timeoutMs": -1}, -32602, "command/exec timeoutMs must be non-negative, got -1"),
         (
@@ -73,6 +74,7 @@ def test_buffered_output_ends_and_limits(client: Client) -> None:
 
     assert run("printf out; printf err >&2; exit 3") == {"exitCode": 3, "stdout": "out", "stderr": "err"}
     assert run("kill -9 $$")["exitCode"] == -1
+    assert run("echo $A", env={"A=B": "c", "HOME=": None})["stdout"] == "B=c\n"
     assert run("printf '\\377abc'")["stdout"] == "\u00ffabc"
     assert run("printf aaaa; printf bbbb >&2", outputBytesCap=3) == {"exitCode": 0, "stdout": "aaa", "stderr": "bbb"}
     assert run("printf 'a\\303\\251'", outputBytesCap=2)["stdout"] == "a"

@@ -15,13 +15,14 @@ from spindle.actors.clients.processes.launching import (
     TIMEOUT,
     check,
     check_size,
+    check_text,
     environment,
     not_started,
     seconds,
 )
 from spindle.actors.clients.processes.owned import Owned, Words, find
 from spindle.actors.clients.processes.owned import write as write_to
-from spindle.actors.clients.processes.running import Running, Stream, Wanted
+from spindle.actors.clients.processes.running import MOST, Running, Stream, Wanted
 from spindle.actors.clients.requests import check_profile
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.settings.allowed import check as check_allowed
@@ -75,7 +76,7 @@ def execute(caller: Caller, params: CommandExecParams, reply: Reply[Any]) -> Non
         text = b64encode(data).decode()
         caller.notify(CommandExecOutputDeltaNotification(params.process_id or "", stream, text, capped))
 
-    process = Running(caller.backend.services.warden, wanted, emit, caller.subscriber.outbox.room)
+    process = Running(caller.backend.services.warden, wanted, emit, caller.subscriber.outbox.room, owned.held)
     owned.add(owned.commands, name, process, WRITING)
 
     async def run() -> None:
@@ -146,6 +147,7 @@ async def _run(caller: Caller, params: CommandExecParams, process: Running) -> C
     backend, command = caller.backend, process.wanted.command
 
     def prepare() -> tuple[Command, Confinement | None]:
+        check_text(params.command, params.env)
         try:
             config = backend.config_loader.load(Path(command.cwd))
         except ConfigError as error:
@@ -172,6 +174,11 @@ async def _run(caller: Caller, params: CommandExecParams, process: Running) -> C
             ended = await process.run(full, confined(services.sandbox, confinement))
         except SandboxUnavailable as error:
             raise internal_error(f"the command was not run: {error}") from error
+    if ended.lost:
+        raise invalid_request(
+            f"the command has ended with exit code {max(ended.status, -1)}, but its output is more than is kept: "
+            f"{MOST} bytes for all commands of a client; streamStdoutStderr has no such limit"
+        )
     out, errors = (ended.streams[name].text() for name in ("stdout", "stderr"))
     return CommandExecResponse(max(ended.status, -1), out, errors)
 

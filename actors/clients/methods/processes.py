@@ -14,6 +14,7 @@ from spindle.actors.clients.processes.launching import (
     TIMEOUT,
     check,
     check_size,
+    check_text,
     environment,
     not_started,
     seconds,
@@ -58,7 +59,7 @@ def spawn(caller: Caller, params: ProcessSpawnParams, reply: Reply[Any]) -> None
     def emit(stream: Stream, data: bytes, capped: bool) -> None:
         caller.notify(ProcessOutputDeltaNotification(handle, stream, b64encode(data).decode(), capped))
 
-    process = Running(caller.backend.services.warden, wanted, emit, caller.subscriber.outbox.room)
+    process = Running(caller.backend.services.warden, wanted, emit, caller.subscriber.outbox.room, owned.held)
     owned.add(owned.spawned, handle, process, WORDS)
 
     async def run() -> None:
@@ -75,6 +76,7 @@ def spawn(caller: Caller, params: ProcessSpawnParams, reply: Reply[Any]) -> None
             del owned.spawned[handle]
 
     def prepare() -> Command:
+        check_text(params.command, params.env)
         full = evolve(wanted.command, env=environment(caller.backend.config(), params.env))
         check_exists(full)
         return full

@@ -31,8 +31,6 @@ def check(method: str, command: Sequence[str], tty: bool, size: Size | None, wha
     """Raise RpcError for an empty command, and for a size that a process cannot have. `what` precedes "size" in errors."""
     if not command:
         raise invalid_request("command must not be empty")
-    if any("\0" in part for part in command):
-        raise invalid_request("command must not contain NUL")
     if size is not None and not tty:
         raise RpcError(INVALID_PARAMS, f"{method} size requires tty: true")
     if size is not None:
@@ -55,17 +53,28 @@ def seconds(method: str, milliseconds: int | None) -> float:
 
 
 def environment(config: Config, changes: Mapping[str, str | None] | None) -> dict[str, str]:
-    """The server's environment by `shell_environment_policy`, without the variables of credentials, then with the changes."""
+    """The server's environment by `shell_environment_policy`, without the variables of credentials, then with the changes.
+
+    Raises RpcError. A name with `=` in it has its end at the first, as in the list that a process gets.
+    """
     policy = environment_policy(config.table("shell_environment_policy"), config.key_variables)
     env = command_environment(policy, thread_id=None, inherited=os.environ)
-    for name, value in (changes or {}).items():
-        if not name or "=" in name or "\0" in name or "\0" in (value or ""):
-            raise invalid_request(f"invalid environment variable {name!r}")
-        if value is None:
+    for given, value in (changes or {}).items():
+        name, equals, start = given.partition("=")
+        if not name:
+            raise invalid_request(f"invalid environment variable {given!r}")
+        if value is not None:
+            env[name] = f"{start}={value}" if equals else value
+        elif not equals:
             env.pop(name, None)
-        else:
-            env[name] = value
     return env
+
+
+def check_text(argv: Sequence[str], changes: Mapping[str, str | None] | None) -> None:
+    """Raise OSError if something has a NUL, which ends a text for the system."""
+    changed = (part for name, value in (changes or {}).items() for part in (name, value or ""))
+    if any("\0" in part for part in (*argv, *changed)):
+        raise OSError("nul byte found in provided data")
 
 
 def not_started(error: OSError, what: str) -> RpcError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import trio
 
 from spindle.actors.clients.files.base64_text import InvalidBase64, decode
-from spindle.actors.clients.processes.running import Running
+from spindle.actors.clients.processes.running import Held, Running
 from spindle.actors.kernel.mailbox import Reply
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request
@@ -39,6 +39,7 @@ class Owned:
         self.caller = caller
         self.commands: dict[object, Running] = {}
         self.spawned: dict[object, Running] = {}
+        self.held = Held()
         self._warden = caller.backend.services.warden
         self._warden.hold()  # or the end of the last thread would end it, and wait for these processes
         caller.start("the processes of a client", self._last)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Literal, TypeAlias
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.tools.commands.execution import Around
@@ -25,7 +25,7 @@ INPUTS: Final = 64
 """Writes to standard input that may wait until the process reads; more are refused as overload."""
 TIMED_OUT: Final = 124
 MOST: Final = 64 * 1024 * 1024
-"""Bytes of a stream that are kept where the client wants no cap; the rest is left out. Streamed output has no such limit."""
+"""Bytes that are held for one client: output that is not streamed, and input that waits."""
 _END_OF_LINE_AND_FILE: Final = b"\n\x04"
 
 
@@ -39,6 +39,24 @@ class Wanted:
     streamed: bool
     writable: bool
     """Whether the client writes to standard input."""
+
+
+@define
+class Held:
+    """The bytes that are held for the processes of one client."""
+
+    size: int = 0
+
+    def take(self, count: int) -> bool:
+        """Hold more, if that is allowed."""
+        if self.size + count > MOST:
+            return False
+        self.size += count
+        return True
+
+    def free(self, count: int) -> None:
+        """Hold less."""
+        self.size -= count
 
 
 @define
@@ -65,11 +83,13 @@ class Ended:
     """How a process ended. `status`: its exit code, the negated number of a signal, or `TIMED_OUT`.
 
     held: something that it had started held its output open, and was killed.
+    lost: output was left out although the cap allowed it, because too much is held for the client.
     """
 
     status: int
     streams: Mapping[Stream, Captured]
     held: bool
+    lost: bool
 
 
 @frozen
@@ -91,8 +111,11 @@ class Running:
         wanted: Wanted,
         emit: Callable[[Stream, bytes, bool], None],
         room: Callable[[], Awaitable[None]],
+        held: Held,
     ) -> None:
         self.wanted = wanted
+        self._size = wanted.command.size
+        self._held, self._lost = held, False
         self._warden, self._emit, self._room = warden, emit, room
         self._process: Process | None = None
         self._killed = False
@@ -107,14 +130,17 @@ class Running:
     ) -> Ended:
         """Run it to its end. Raises OSError if it cannot be started, and what `around` raises. If cancelled, it is killed."""
         try:
-            async with around(command) as inside, await self._warden.start(inside) as process:
+            async with around(command) as inside, await self._warden.start(evolve(inside, size=self._size)) as process:
                 self._process = process
+                if self._size != command.size:
+                    process.resize(*self._size)
                 if self._killed:
                     process.kill()
                 task_status.started()
                 return await self._until_end(process)
         finally:
             self._process = None
+            self._held.free(sum(len(captured.data) for captured in self._streams.values()))
             self._inputs.close()
             with self._given:
                 self._refuse_the_rest()
@@ -132,22 +158,23 @@ class Running:
                 raise invalid_request("stdin is already closed")
             reply.resolve(None)
             return
+        if not self._held.take(len(data)):
+            raise overloaded()
         try:
             self._inputs.send_nowait(_Input(data, close, reply))
-        except trio.WouldBlock:
-            raise overloaded() from None
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            raise invalid_request("stdin is already closed") from None
+        except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._held.free(len(data))
+            raise overloaded() if isinstance(error, trio.WouldBlock) else invalid_request("stdin is already closed") from None
         self._input_closed = close
 
     def resize(self, rows: int, columns: int) -> None:
-        """Set the size of its terminal. Raises RpcError if it has none."""
+        """Set the size of its terminal, also before it starts. Raises RpcError if it has none."""
         if not self.wanted.command.tty:
             raise invalid_request("failed to resize PTY: process is not attached to a PTY")
-        if self._process is None:
-            raise invalid_request("failed to resize PTY: the process does not run")
+        self._size = (rows, columns)
         try:
-            self._process.resize(rows, columns)
+            if self._process is not None:
+                self._process.resize(rows, columns)
         except OSError as error:
             raise invalid_request(f"failed to resize PTY: {error}") from error
 
@@ -169,7 +196,7 @@ class Running:
             self._expect_the_end()
             await silent.wait()
             nursery.cancel_scope.cancel()
-        return Ended(status, self._streams, held)
+        return Ended(status, self._streams, held, self._lost)
 
     def _expect_the_end(self) -> None:
         """From now on a read that takes long is the last."""
@@ -205,9 +232,9 @@ class Running:
         if captured.capped:
             return
         cap = self.wanted.cap
-        if cap is None and not self.wanted.streamed:
-            cap = MOST
         kept = data if cap is None else data[: max(cap - captured.size, 0)]
+        if not self.wanted.streamed and not self._held.take(len(kept)):
+            kept, self._lost = b"", True
         captured.size += len(kept)
         captured.capped = len(kept) < len(data) or captured.size == cap
         if self.wanted.streamed:
@@ -231,6 +258,8 @@ class Running:
                 raise
             else:
                 given.reply.resolve(None)
+            finally:
+                self._held.free(len(given.data))
 
     def _refuse_the_rest(self) -> None:
         while True:
@@ -238,4 +267,5 @@ class Running:
                 given = self._given.receive_nowait()
             except (trio.WouldBlock, trio.EndOfChannel):
                 return
+            self._held.free(len(given.data))
             given.reply.reject(invalid_request("the process has ended"))

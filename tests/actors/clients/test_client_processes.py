@@ -5,6 +5,7 @@ from tests.actors.clients.conftest import Client
 from tests.actors.wires import Wire
 
 from spindle.actors.clients.connection import Connection
+from spindle.actors.clients.processes import running
 
 UNCONFINED = {"type": "dangerFullAccess"}
 
@@ -33,3 +34,14 @@ async def test_the_last_client_ends_the_warden(opened):
             assert warden.trees().warden is not None
             wire.requests.close()
         assert warden.trees().warden is None
+
+
+async def test_output_that_cannot_be_kept_is_an_error_that_names_the_way_out(client, monkeypatch):
+    monkeypatch.setattr(running, "MOST", 1000)
+    zeros = ["sh", "-c", "head -c 2000 /dev/zero; exit 3"]
+    whole = await client.call("command/exec", command=zeros, disableOutputCap=True, sandboxPolicy=UNCONFINED)
+    assert whole["code"] == -32600
+    assert "exit code 3" in whole["message"]
+    assert "streamStdoutStderr" in whole["message"]
+    capped = await client.call("command/exec", command=zeros, outputBytesCap=9, sandboxPolicy=UNCONFINED)
+    assert (capped["exitCode"], capped["stdout"]) == (3, "\0" * 9)

@@ -8,7 +8,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.clients.processes import running
-from spindle.actors.clients.processes.running import Captured, Running, Wanted
+from spindle.actors.clients.processes.running import Captured, Held, Running, Wanted
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.tools.commands.execution import plain
 from spindle.actors.tools.commands.process import Command, open_warden
@@ -38,7 +38,7 @@ async def test_a_client_that_is_behind_holds_the_process_up_and_loses_nothing():
 
     async with open_warden() as warden:
         one = wanted("head", "-c", str(size), "/dev/zero", streamed=True)
-        process = Running(warden, one, lambda stream, data, capped: got.extend(data), room)
+        process = Running(warden, one, lambda stream, data, capped: got.extend(data), room, Held())
         ended = []
 
         async def run():
@@ -59,7 +59,7 @@ async def test_input_that_is_not_read_is_bounded_and_refused_at_the_end(monkeypa
     reply = lambda: Reply(answers.append, answers.append)  # noqa: E731
     async with open_warden() as warden:
         one = wanted("sleep", "600", stdin=True)
-        process = Running(warden, one, unexpected, no_wait)
+        process = Running(warden, one, unexpected, no_wait, Held())
         async with trio.open_nursery() as nursery:
             await nursery.start(process_run(process, one))
             process.write(bytes(1_000_000), False, reply())  # more than a pipe takes
@@ -86,7 +86,7 @@ async def test_input_is_closed_once():
     answers: list[Any] = []
     async with open_warden() as warden:
         one = wanted("cat", stdin=True)
-        process = Running(warden, one, unexpected, no_wait)
+        process = Running(warden, one, unexpected, no_wait, Held())
         async with trio.open_nursery() as nursery:
             await nursery.start(process_run(process, one))
             process.write(b"x", True, Reply(answers.append, answers.append))
@@ -100,7 +100,7 @@ async def test_cancellation_kills_the_process():
     async with open_warden() as warden:
         one = wanted("sleep", "600")
         async with trio.open_nursery() as nursery:
-            await nursery.start(process_run(Running(warden, one, unexpected, no_wait), one))
+            await nursery.start(process_run(Running(warden, one, unexpected, no_wait, Held()), one))
             assert len(warden.running()) == 1
             nursery.cancel_scope.cancel()
         assert warden.running() == []
@@ -119,9 +119,49 @@ def test_output_is_text(data, capped, text):
     assert Captured(bytearray(data), len(data), capped).text() == text
 
 
-async def test_what_is_kept_without_a_cap_is_bounded(monkeypatch):
+@pytest.mark.parametrize("cap", [None, 50_000])
+async def test_what_is_held_for_a_client_is_bounded(monkeypatch, cap):
     monkeypatch.setattr(running, "MOST", 1000)
+    held = Held(900)  # by its other processes
     async with open_warden() as warden:
-        one = wanted("head", "-c", "100000", "/dev/zero")
-        ended = await Running(warden, one, unexpected, no_wait).run(one.command, plain)
-    assert (ended.streams["stdout"].size, ended.streams["stdout"].capped) == (1000, True)
+        one = wanted("head", "-c", "100000", "/dev/zero", cap=cap)
+        ended = await Running(warden, one, unexpected, no_wait, held).run(one.command, plain)
+        assert (ended.streams["stdout"].size, ended.streams["stdout"].capped, ended.lost) == (0, True, True)
+        few = wanted("head", "-c", "100", "/dev/zero", cap=cap)
+        ended = await Running(warden, few, unexpected, no_wait, held).run(few.command, plain)
+        assert (ended.streams["stdout"].size, ended.streams["stdout"].capped, ended.lost) == (100, False, False)
+    assert held.size == 900
+
+
+async def test_input_that_waits_is_bounded_in_bytes(monkeypatch):
+    monkeypatch.setattr(running, "MOST", 1_000_000)
+    answers: list[Any] = []
+    reply = lambda: Reply(answers.append, answers.append)  # noqa: E731
+    held = Held()
+    async with open_warden() as warden:
+        one = wanted("sh", "-c", "read x; exec sleep 600", stdin=True)
+        process = Running(warden, one, unexpected, no_wait, held)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(process_run(process, one))
+            process.write(b"x\n", False, reply())
+            while not answers:
+                await trio.lowlevel.checkpoint()
+            assert held.size == 0
+            process.write(bytes(900_000), False, reply())
+            with pytest.raises(RpcError) as refused:
+                process.write(bytes(200_000), False, reply())
+            assert refused.value.code == OVERLOADED
+            assert held.size == 900_000
+            process.kill()
+    assert held.size == 0
+
+
+async def test_a_size_before_the_start_is_remembered():
+    got = bytearray()
+    command = Command(argv=("stty", "size"), cwd="/", env={"PATH": "/usr/bin:/bin"}, stdin=True, tty=True)
+    one = Wanted(command=command, timeout=math.inf, cap=None, streamed=True, writable=True)
+    async with open_warden() as warden:
+        process = Running(warden, one, lambda stream, data, capped: got.extend(data), no_wait, Held())
+        process.resize(7, 9)
+        await process.run(command, plain)
+    assert got == b"7 9\r\n"
