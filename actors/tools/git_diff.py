@@ -31,14 +31,7 @@ PATHS: Final = 1024 * 1024
 """Bytes of all names of untracked files."""
 
 _KEPT: Final = "autocrlf|eol|excludesfile|filemode|ignorecase|symlinks"
-_DIFF: Final = (
-    "--binary",
-    "--no-color",
-    "--no-ext-diff",
-    "--no-textconv",
-    "--submodule=short",
-    "--ignore-submodules=dirty",
-)
+_DIFF: Final = ("--no-color", "--no-ext-diff", "--no-textconv", "--submodule=short", "--ignore-submodules=dirty")
 
 
 @frozen
@@ -71,7 +64,7 @@ async def diff_to_remote(cwd: str) -> Difference:
 
 
 async def _pushed(cwd: str) -> str:
-    """The first commit from HEAD on, parent by parent, that a remote branch has. Raises NoDifference."""
+    """The first commit from HEAD back, along the branch itself, that a remote branch has. Raises NoDifference."""
     ahead = await _ask(cwd, "rev-list", "--first-parent", "--count", "HEAD", "--not", "--remotes", "--")
     return await _ask(cwd, "rev-parse", "-q", "--verify", f"HEAD~{int(ahead)}^{{commit}}")
 
@@ -84,7 +77,7 @@ async def _untracked(ours: _Ours, most: int) -> bytes:
         return b""
     alone = {"GIT_INDEX_FILE": str(ours.folder / "untracked"), "GIT_LITERAL_PATHSPECS": "1"}
     await ours.git(OUTPUT, "add", "-N", "-f", "--pathspec-from-file=-", "--pathspec-file-nul", given=files, env=alone)
-    return await ours.git(most, "diff", "--relative", *_DIFF, env=alone)
+    return await ours.git(most, "diff", "--binary", "--relative", *_DIFF, env=alone)
 
 
 async def _ask(cwd: str, subcommand: Subcommand, *args: str) -> str:

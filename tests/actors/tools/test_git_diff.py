@@ -49,6 +49,23 @@ async def test_commits_changes_and_untracked_files_are_in_the_difference(reposit
     )
 
 
+async def test_what_was_merged_counts_from_the_branch_itself(repository):
+    pushed = sh(repository.path, "git rev-parse HEAD")
+    sh(repository.path, "git checkout -qb b; echo b >b; git add b; git commit -qm b; git push -q origin b")
+    sh(repository.path, "git checkout -q main; git merge -q --no-ff -m merged b; echo two >file; git commit -qam two")
+    found = await diff_to_remote(str(repository.path))
+    assert found.sha == pushed
+    assert "+b\n" in found.diff
+
+
+async def test_a_changed_binary_file_is_only_named(repository):
+    sh(
+        repository.path,
+        "printf '\\0b' >bin; git add bin; git commit -qm bin; git push -q origin main; printf '\\0c' >bin",
+    )
+    assert (await diff_to_remote(str(repository.path))).diff.endswith("\nBinary files a/bin and b/bin differ\n")
+
+
 async def test_from_a_folder_its_own_untracked_files_are_shown(repository):
     sh(repository.path, "echo two >file; echo x >above; mkdir d; echo x >d/u")
     found = await diff_to_remote(str(repository.path / "d"))
