@@ -122,8 +122,11 @@ class Thread:
     """
 
     id: str
+    environments: Sequence[ThreadEnvironment] | None = None
+    extra: ThreadExtra | None = None
     session_id: str
     forked_from_id: str | None = None
+    attached_to_thread_id: str | None = None
     parent_thread_id: str | None = None
     preview: str = ""
     ephemeral: bool = False
@@ -131,10 +134,6 @@ class Thread:
     section_entered_at: int | None = None
     project_id: str | None = None
     history_mode: ThreadHistoryMode = "legacy"
-    environments: Sequence[ThreadEnvironment] | None = None
-    extra: ThreadExtra | None = None
-    attached_to_thread_id: str | None = None
-    daybreak_enabled: bool | None = None
     model_provider: str
     model: str | None = None
     reasoning_effort: ReasoningEffort | None = None
@@ -153,6 +152,7 @@ class Thread:
     agent_role: str | None = None
     git_info: GitInfo | None = None
     name: str | None = None
+    daybreak_enabled: bool | None = None
     turns: Sequence[Turn] = ()
 
 

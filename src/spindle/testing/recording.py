@@ -28,6 +28,7 @@ from spindle.rpc.model.interface import (
     ItemDone,
     ModelEvent,
     ReasoningDelta,
+    ResponseMetadata,
     SummaryDelta,
     SummaryPartAdded,
     TextDelta,
@@ -140,7 +141,7 @@ def _joined(events: Iterable[ModelEvent]) -> Sequence[ModelEvent]:
 
 
 def _completed(event: Completed) -> dict[str, Any]:
-    response: dict[str, Any] = {"id": event.response_id}
+    response: dict[str, Any] = {"id": event.response_id} | ({} if event.model is None else {"model": event.model})
     if (usage := event.usage) is not None:
         response["usage"] = {
             "input_tokens": usage.input_tokens,
@@ -152,10 +153,20 @@ def _completed(event: Completed) -> dict[str, Any]:
     return {"type": "response.completed", "response": response}
 
 
+def _headers(model: str | None) -> dict[str, str]:
+    return {} if model is None else {"openai-model": model}
+
+
 def _encoded(event: ModelEvent) -> dict[str, Any]:
     match event:
-        case Created(id):
-            return {"type": "response.created", "response": {"id": id}}
+        case Created(id, model):
+            return {"type": "response.created", "response": {"id": id, "headers": _headers(model)}}
+        case ResponseMetadata(model, verifications, moderation):
+            said = {
+                "openai_verification_recommendation": list(verifications),
+                "openai_chatgpt_moderation_metadata": moderation,
+            }
+            return {"type": "response.metadata", "headers": _headers(model), "metadata": said}
         case ItemAdded(item):
             return {"type": "response.output_item.added", "item": item}
         case ItemDone(item):

@@ -1,5 +1,7 @@
 """skills/changed, and folders of skills that a client adds."""
 
+from typing import Any
+
 import pytest
 import trio
 
@@ -141,7 +143,8 @@ async def test_searches_that_take_long_are_rare(nursery, autojump_clock):
             trio.from_thread.run(trio.sleep, 3)
             return FoundSkills([], [])
 
-    changes = skill_changes.SkillChanges(Slow(), watches.Watches(nursery), nursery, lambda: None)
+    slow: Any = Slow()
+    changes = skill_changes.SkillChanges(slow, watches.Watches(nursery), nursery, lambda: None)
     changes.listed(Listed("/"), FoundSkills([], []))
     while len(searches) < 2:
         changes.forget()

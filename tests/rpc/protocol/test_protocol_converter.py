@@ -129,10 +129,10 @@ def test_members_of_a_thread_keep_the_reference_order() -> None:
         status=ActiveStatus(),
     )  # fmt: skip
     assert list(unstructure(thread)) == [
-        "id", "sessionId", "forkedFromId", "parentThreadId", "preview", "ephemeral", "section", "sectionEnteredAt",
+        "id", "environments", "extra", "sessionId", "forkedFromId", "attachedToThreadId", "parentThreadId", "preview", "ephemeral", "section", "sectionEnteredAt",
         "projectId", "historyMode", "modelProvider", "model", "reasoningEffort", "createdAt", "updatedAt", "recencyAt",
         "status", "path", "cwd", "cliVersion", "originator", "source", "canAcceptDirectInput", "threadSource",
-        "agentNickname", "agentRole", "gitInfo", "name", "turns",
+        "agentNickname", "agentRole", "gitInfo", "name", "daybreakEnabled", "turns",
     ]  # fmt: skip
 
 
