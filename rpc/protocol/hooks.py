@@ -89,9 +89,10 @@ class HookCompletedNotification(Notification):
 
 @frozen(kw_only=True)
 class HooksListParams:
-    """List the hooks for each of `cwds`; default: the server's own directory."""
+    """List the hooks for each of `cwds` (default: the server's own directory), or those of a loaded thread."""
 
     cwds: Sequence[PathName] = ()
+    thread_id: str | None = None
 
 
 @frozen(kw_only=True)

@@ -15,7 +15,6 @@ from typing import Final
 REFUSED: Final[Mapping[str, Mapping[str, tuple[object, ...]]]] = {
     "BedrockPatch": {"profile": (), "region": ()},
     "GcpPatch": {"credentialFile": (), "location": (), "projectId": ()},
-    "HooksListParams": {"threadId": ()},
     "ThreadForkParams": {
         "attachToSource": (False,),
         "deferGoalContinuation": (False,),

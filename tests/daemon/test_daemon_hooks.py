@@ -52,3 +52,21 @@ def test_hooks_are_listed_and_notified(home: Path, launch: Callable[..., Daemon]
     assert (run["status"], run["entries"]) == ("blocked", [{"kind": "feedback", "text": "no"}])
     assert turn["status"] == "completed"
     assert client.call("thread/read", threadId=thread, includeTurns=True)["thread"]["turns"][0]["items"] == []
+
+
+def test_the_hooks_of_a_loaded_thread_are_those_of_its_directory(
+    home: Path, launch: Callable[..., Daemon], tmp_path: Path
+) -> None:
+    group = {"hooks": [{"type": "command", "command": "true"}]}
+    (home / "hooks.json").write_text(json.dumps({"hooks": {"Stop": [group]}}))
+    (there := tmp_path / "there").mkdir()
+    client = launch().client()
+    thread = client.start_thread(cwd=str(there))["id"]
+    listed = client.call("hooks/list", threadId=thread)
+    assert listed == client.call("hooks/list", cwds=[str(there)])
+    assert [(entry["cwd"], len(entry["hooks"])) for entry in listed["data"]] == [(str(there), 1)]
+    both = client.refusal("hooks/list", threadId=thread, cwds=[str(there)])
+    assert (both.code, both.message) == (-32600, "specify either threadId or cwds")
+    absent = "019a0000-0000-7000-8000-000000000000"
+    assert client.refusal("hooks/list", threadId=absent).message == f"thread not found: {absent}"
+    assert client.refusal("hooks/list", threadId="nope").message.startswith("invalid thread id: ")

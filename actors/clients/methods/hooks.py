@@ -1,4 +1,4 @@
-"""hooks/list: the hooks that are configured for a directory."""
+"""hooks/list: the hooks that are configured for a directory, or for that of a thread."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from spindle.actors.clients.identity import thread_id
 from spindle.actors.kernel.mailbox import Reply
+from spindle.rpc.protocol.errors import ThreadNotFound, invalid_request
 from spindle.rpc.protocol.hooks import HookMetadata, HooksListEntry, HooksListParams, HooksListResponse
 from spindle.storage.config import ConfigError
 from spindle.storage.config.hooks import HookHandler, hook_config
@@ -20,9 +22,18 @@ if TYPE_CHECKING:
 def list_(caller: Caller, params: HooksListParams, reply: Reply[Any]) -> None:
     """hooks/list"""
     backend, base = caller.backend, caller.cwd
+    cwds = params.cwds or (base,)
+    if params.thread_id is not None:
+        if params.cwds:
+            raise invalid_request("specify either threadId or cwds")
+        id = thread_id(params.thread_id)
+        state = backend.registry.directory.state(id)
+        if state is None:
+            raise ThreadNotFound(f"thread not found: {id}")
+        cwds = (str(state.settings.cwd),)
 
     def work() -> HooksListResponse:
-        return HooksListResponse([_entry(backend, base, cwd) for cwd in params.cwds or (base,)])
+        return HooksListResponse([_entry(backend, base, cwd) for cwd in cwds])
 
     caller.later(reply, lambda: trio.to_thread.run_sync(work, abandon_on_cancel=True))
 

@@ -101,7 +101,6 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("thread/list", {"attachedToThreadId": "x"}, "thread/list.attachedToThreadId"),
     ("thread/fork", {"threadId": "x", "attachToSource": True}, "thread/fork.attachToSource"),
     ("thread/start", {"selectedCapabilityRoots": [{}]}, "thread/start.selectedCapabilityRoots"),
-    ("hooks/list", {"threadId": "x"}, "hooks/list.threadId"),
     ("thread/settings/update", {"disabledPluginIds": ["x"]}, "thread/settings/update.disabledPluginIds"),
     (
         "turn/start",
