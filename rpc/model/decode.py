@@ -93,7 +93,7 @@ def _metadata(data: dict[str, Any]) -> ModelEvent | None:
     given = data.get("metadata")
     fields = cast(dict[str, Any], given) if isinstance(given, dict) else {}
     recommended = fields.get("openai_verification_recommendation")
-    words: list[Any] = recommended if isinstance(recommended, list) else []
+    words = cast(list[object], recommended) if isinstance(recommended, list) else []
     verifications = [word for word in words if isinstance(word, str)]
     said = ResponseMetadata(_model_header(data), verifications, fields.get("openai_chatgpt_moderation_metadata"))
     return None if said == ResponseMetadata(None, [], None) else said

@@ -31,7 +31,8 @@ def notifications(thread_id: str, turn: LiveTurn, said: ResponseMetadata) -> Ite
         model = clean(said.model)[:200]
         yield ModelReroutedNotification(thread_id, turn.id, asked, model)
         yield WarningNotification(thread_id, f"The provider answered with the model {model} instead of {asked}.")
-    if known := [_VERIFICATIONS[word] for word in said.verifications if word in _VERIFICATIONS]:
+    known: list[ModelVerification] = [_VERIFICATIONS[word] for word in said.verifications if word in _VERIFICATIONS]
+    if known:
         yield ModelVerificationNotification(thread_id, turn.id, known)
     if said.moderation is not None:
         yield TurnModerationMetadataNotification(thread_id, turn.id, said.moderation)
