@@ -124,9 +124,10 @@ class Inotify:
                     for made in wanted - before:
                         self._leave(watched, made)
                     raise
-            if place == "/" or (wanted and place != watched.path):
+            above = os.path.dirname(place)
+            if above == place or (wanted and place != watched.path):
                 break
-            place = os.path.dirname(place)
+            place = above
         for left in before - wanted:
             self._leave(watched, left)
         for number, path in wanted:

@@ -150,3 +150,13 @@ def test_nothing_is_kept_of_watches_that_have_ended(tmp_path):
     assert not watcher._places
     assert not watcher._of
     watcher.close()
+
+
+@pytest.mark.parametrize("path", ["//", "//nothing/below/it", "relative/nothing"])
+def test_a_path_without_the_root_above_it_ends_the_search_for_places(watcher, path, tmp_path, monkeypatch):
+    """POSIX keeps two slashes at the beginning, so going up does not come to `/`."""
+    monkeypatch.chdir(tmp_path)
+    one = watch(watcher, path)
+    watcher.collect()
+    watcher.drop(one)
+    assert watcher.collect() == {}
