@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -20,11 +19,10 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from driving import DEADLINE, Json, ModelProcess, configure, pieces, response, serve, spoken
-from driving.websocket import WebSocket
+from driving.websocket import SocketClient
 
 ROUNDS, SECONDS = 2, 4.0
 ON_THEIR_WAY = 10_000
@@ -40,42 +38,9 @@ FLOODS: dict[str, tuple[str, Json]] = {
 """The requests of each kind; those with a thread go to threads of the flooding client. `mixed` are all of them."""
 
 
-class Client:
-    """A client that reads only while it waits."""
-
-    def __init__(self, path: str) -> None:
-        connection = socket.socket(socket.AF_UNIX)
-        connection.connect(path)
-        self.wire = WebSocket(connection)
-        self.messages = self._decoded()
-        self._last = 0
-        self.call("initialize", clientInfo={"name": "benchmark", "version": "1"})
-
-    def _decoded(self) -> Iterator[Json]:
-        for message in self.wire.read():
-            yield json.loads(message)
-
-    def call(self, method: str, **params: object) -> Json:
-        """Ask, and wait for the result."""
-        self._last += 1
-        self.wire.write([json.dumps({"id": self._last, "method": method, "params": params}).encode()])
-        answer = next(message for message in self.messages if message.get("id") == self._last and "method" not in message)
-        if "result" not in answer:
-            raise SystemExit(f"{method}: {answer}")
-        result: Json = answer["result"]
-        return result
-
-    def run_turn(self, thread: str) -> None:
-        """Run a turn to its end."""
-        turn = self.call("turn/start", threadId=thread, input=TEXT)["turn"]["id"]
-        for message in self.messages:
-            if message.get("method") == "turn/completed" and message["params"]["turn"]["id"] == turn:
-                return
-
-
 def flood(path: str, kind: str) -> None:
     """Flood between the lines `go` and `stop` of standard input. Prints what was answered."""
-    client = Client(path)
+    client = SocketClient(path)
     threads = [client.call("thread/start")["thread"]["id"] for _ in range(OWN)]
     for thread in threads:
         client.run_turn(thread)
@@ -151,7 +116,7 @@ def percentiles(latencies: list[float]) -> str:
     return f"p50 {cut[49] * 1000:7.1f}   p99 {cut[98] * 1000:7.1f}   max {max(latencies) * 1000:7.1f} ms   ({len(latencies)})"
 
 
-def timed(turns: list[float], answers: list[float], client: Client, thread: str) -> None:
+def timed(turns: list[float], answers: list[float], client: SocketClient, thread: str) -> None:
     """Run turns and requests for `SECONDS`."""
     end = time.perf_counter() + SECONDS
     while time.perf_counter() < end:
@@ -166,7 +131,7 @@ def timed(turns: list[float], answers: list[float], client: Client, thread: str)
 def measure(path: str, kind: str, clients: int) -> None:
     """Measure one kind of flood."""
     flooders = [Flooder(path, kind) for _ in range(clients)]
-    quiet = Client(path)
+    quiet = SocketClient(path)
     thread = quiet.call("thread/start")["thread"]["id"]
     quiet.run_turn(thread)
     turns: dict[bool, list[float]] = {False: [], True: []}

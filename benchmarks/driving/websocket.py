@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
 
-from .client import DEADLINE
+from .client import DEADLINE, Json
 
 
 class WebSocket:
@@ -45,7 +46,8 @@ class WebSocket:
                     yield message
                     message = b""
             elif head[0] & 0xF == 0x8:
-                self.socket.sendall(_frame(0x8, payload))
+                with contextlib.suppress(OSError):  # the other side may be gone
+                    self.socket.sendall(_frame(0x8, payload))
                 return
 
     def close(self) -> None:
@@ -63,3 +65,36 @@ def _frame(opcode: int, payload: bytes) -> bytes:
     head = struct.pack("!BB", first, 0x80 | size) if size < 126 else struct.pack("!BBH", first, 0xFE, size)
     key = (mask * (size // 4 + 1))[:size]
     return head + mask + (int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")).to_bytes(size, "big")
+
+
+class SocketClient:
+    """An initialized client at a Unix socket, which reads only while it waits."""
+
+    def __init__(self, path: str) -> None:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(path)
+        self.wire = WebSocket(connection)
+        self.messages = self._decoded()
+        self._last = 0
+        self.call("initialize", clientInfo={"name": "benchmark", "version": "1"})
+
+    def _decoded(self) -> Iterator[Json]:
+        for message in self.wire.read():
+            yield json.loads(message)
+
+    def call(self, method: str, **params: object) -> Json:
+        """Ask, and wait for the result."""
+        self._last += 1
+        self.wire.write([json.dumps({"id": self._last, "method": method, "params": params}).encode()])
+        answer = next(message for message in self.messages if message.get("id") == self._last and "method" not in message)
+        if "result" not in answer:
+            raise SystemExit(f"{method}: {answer}")
+        result: Json = answer["result"]
+        return result
+
+    def run_turn(self, thread: str) -> None:
+        """Run a turn to its end."""
+        turn = self.call("turn/start", threadId=thread, input=[{"type": "text", "text": "hello"}])["turn"]["id"]
+        for message in self.messages:
+            if message.get("method") == "turn/completed" and message["params"]["turn"]["id"] == turn:
+                return
