@@ -12,8 +12,8 @@ from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.tools.sandbox.profile import ProfileError, check
 from spindle.rpc.protocol.errors import invalid_request
-from spindle.rpc.protocol.items import LocalAudioInput, LocalImageInput, UserInput
 from spindle.rpc.protocol.settings import PermissionProfile
+from spindle.rpc.protocol.user_input import LocalAudioInput, LocalImageInput, UserInput
 
 if TYPE_CHECKING:
     from spindle.actors.clients.caller import Caller

@@ -55,7 +55,6 @@ from spindle.actors.tools.functions.calls import Application, BoundTool, bound_t
 from spindle.actors.turn.response_items import check_items
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.errors import RpcError, invalid_request
-from spindle.rpc.protocol.items import UserInput
 from spindle.rpc.protocol.threads import (
     Thread,
     ThreadForkParams,
@@ -65,6 +64,7 @@ from spindle.rpc.protocol.threads import (
     ThreadStartResponse,
 )
 from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.rpc.protocol.user_input import UserInput
 from spindle.storage.config import ConfigError
 
 if TYPE_CHECKING:

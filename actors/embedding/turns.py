@@ -21,8 +21,8 @@ from spindle.actors.thread.turns.watch import FinishedTurn, TurnWatch
 from spindle.actors.turn.user_input import check_input
 from spindle.rpc.protocol.converter import structure, unstructure
 from spindle.rpc.protocol.invalid import InvalidValue
-from spindle.rpc.protocol.items import TextInput, UserInput
 from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.rpc.protocol.user_input import TextInput, UserInput
 
 
 class Turn:

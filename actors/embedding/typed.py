@@ -12,8 +12,8 @@ from spindle.actors.embedding.results import TurnResult
 from spindle.actors.tools.functions.answers import AnswerType, repair
 from spindle.actors.tools.functions.conversion import Misfit
 from spindle.rpc.large import apart
-from spindle.rpc.protocol.items import TextInput
 from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.rpc.protocol.user_input import TextInput
 
 T = TypeVar("T")
 

@@ -19,8 +19,8 @@ from spindle.rpc.lenient import mapping
 if TYPE_CHECKING:
     from spindle.actors.tools.interface import Output
     from spindle.rpc.model.interface import ModelRequest, Usage
-    from spindle.rpc.protocol.items import UserInput
     from spindle.rpc.protocol.turns import TurnError, TurnStatus
+    from spindle.rpc.protocol.user_input import UserInput
 
 log = logging.getLogger("spindle")
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from spindle.rpc.protocol.items import MentionInput, TextInput, UserInput
+from spindle.rpc.protocol.user_input import MentionInput, TextInput, UserInput
 from spindle.rpc.protocol.values import one_line
 from spindle.storage.config import Config
 from spindle.storage.plugins.active import ActivePlugin

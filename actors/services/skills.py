@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput
+from spindle.rpc.protocol.user_input import SkillInput, TextInput, UserInput
 from spindle.storage.home import Home
 from spindle.storage.outside import TEXT, Readable, read_file
 from spindle.storage.skills import FoundSkills, Skill, find_skills, is_enabled, may_use

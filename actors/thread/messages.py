@@ -16,7 +16,6 @@ from spindle.actors.thread.agents.family import Family, Member
 from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.tools.commands.sessions import Terminal
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.items import UserInput
 from spindle.rpc.protocol.reviews import ReviewTarget
 from spindle.rpc.protocol.thread_changes import (
     ThreadElicitationResponse,
@@ -33,6 +32,7 @@ from spindle.rpc.protocol.threads import (
     ThreadUnsubscribeStatus,
 )
 from spindle.rpc.protocol.turns import AdditionalContextEntry, Turn, TurnStartParams
+from spindle.rpc.protocol.user_input import UserInput
 
 if TYPE_CHECKING:
     import sqlite3

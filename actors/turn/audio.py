@@ -7,7 +7,7 @@ import errno
 from pathlib import Path
 from typing import Any, Final
 
-from spindle.rpc.protocol.items import AudioInput
+from spindle.rpc.protocol.user_input import AudioInput
 from spindle.storage.outside import Hidden, Readable, read_file
 
 LARGEST: Final = 32 * 1024 * 1024

@@ -12,7 +12,8 @@ from spindle.actors.tools.interface import ToolHost
 from spindle.actors.turn.work import Work
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.model.interface import Completed, ResponseMetadata, Usage
-from spindle.rpc.protocol.items import FunctionCallOutputItem, UserInput
+from spindle.rpc.protocol.items import FunctionCallOutputItem
+from spindle.rpc.protocol.user_input import UserInput
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
 

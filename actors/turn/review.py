@@ -23,7 +23,7 @@ from spindle.actors.turn.sampling import TurnPlan
 from spindle.rpc.model.interface import Model
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.errors import invalid_request
-from spindle.rpc.protocol.items import AgentMessageItem, EnteredReviewModeItem, ExitedReviewModeItem, TextInput
+from spindle.rpc.protocol.items import AgentMessageItem, EnteredReviewModeItem, ExitedReviewModeItem
 from spindle.rpc.protocol.reviews import (
     BaseBranchTarget,
     CommitTarget,
@@ -32,6 +32,7 @@ from spindle.rpc.protocol.reviews import (
     UncommittedChangesTarget,
 )
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
+from spindle.rpc.protocol.user_input import TextInput
 from spindle.storage.rollout import records
 from spindle.storage.rollout.reviews import NO_REVIEW, review_output, review_text
 

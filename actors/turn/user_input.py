@@ -12,7 +12,7 @@ import trio
 from spindle.actors.tools.images.files import NotAnImage, data_url
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request
-from spindle.rpc.protocol.items import (
+from spindle.rpc.protocol.user_input import (
     AudioInput,
     ImageDetail,
     ImageInput,

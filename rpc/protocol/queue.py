@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.items import UserInput
 from spindle.rpc.protocol.shapes import U32
 from spindle.rpc.protocol.turns import Turn
+from spindle.rpc.protocol.user_input import UserInput
 from spindle.rpc.protocol.wire import Notification
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, TypeAlias
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.items import FileUpdateChange, FunctionCallOutputBody, ThreadItem, UserInput
+from spindle.rpc.protocol.items import FileUpdateChange, FunctionCallOutputBody, ThreadItem
 from spindle.rpc.protocol.settings import (
     ApprovalsReviewer,
     AskForApproval,
@@ -23,6 +23,7 @@ from spindle.rpc.protocol.settings import (
     TurnEnvironmentParams,
 )
 from spindle.rpc.protocol.shapes import ABSENT, Absent, AbsolutePath, PathName
+from spindle.rpc.protocol.user_input import UserInput
 from spindle.rpc.protocol.wire import Notification
 
 TurnStatus: TypeAlias = Literal["completed", "interrupted", "failed", "inProgress"]

@@ -19,7 +19,7 @@ from spindle.rpc.protocol.queue import QueuedSubmission
 if TYPE_CHECKING:
     import sqlite3
 
-    from spindle.rpc.protocol.items import UserInput
+    from spindle.rpc.protocol.user_input import UserInput
 
 MOST: Final = 256
 """How many entries a queue may have."""

@@ -14,8 +14,8 @@ from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import StartTurn
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.model.playing import Say
-from spindle.rpc.protocol.items import TextInput
 from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.rpc.protocol.user_input import TextInput
 from spindle.testing import ScriptedModel
 
 from .talks import Talk

@@ -16,8 +16,8 @@ from spindle.actors.thread.messages import InjectItems
 from spindle.actors.turn.context import message
 from spindle.actors.turn.user_input import check_input
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, ThreadNotFound, invalid_request
-from spindle.rpc.protocol.items import TextInput
 from spindle.rpc.protocol.plans import ThreadPrepareApprovedPlanParams, ThreadPrepareApprovedPlanResponse
+from spindle.rpc.protocol.user_input import TextInput
 from spindle.storage.outside import read_file
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from spindle.actors.clients.caller import Caller
     from spindle.actors.registry.backend import Backend
-    from spindle.rpc.protocol.items import UserInput
+    from spindle.rpc.protocol.user_input import UserInput
 
 PAGE = 25
 LARGEST_PAGE = 100

@@ -30,9 +30,9 @@ from spindle.actors.tools.interface import ToolRefused
 from spindle.actors.turn.context import message as model_message
 from spindle.actors.turn.host import TurnInput
 from spindle.rpc.protocol.errors import RpcError
-from spindle.rpc.protocol.items import UserInput
 from spindle.rpc.protocol.threads import ThreadResumeParams
 from spindle.rpc.protocol.turns import Turn, TurnStartParams
+from spindle.rpc.protocol.user_input import UserInput
 from spindle.storage.config import Config, ConfigError
 from spindle.storage.rollout import records
 from spindle.storage.threads.summary import parent_of, read_summary

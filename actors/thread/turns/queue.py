@@ -34,9 +34,10 @@ from spindle.actors.turn.host import TurnInput
 from spindle.actors.turn.review import label
 from spindle.actors.turn.user_input import to_response_item
 from spindle.rpc.protocol.errors import ThreadNotFound, invalid_request, overloaded
-from spindle.rpc.protocol.items import AudioInput, LocalAudioInput, SkillInput, TextInput, UserInput, UserMessageItem
+from spindle.rpc.protocol.items import UserMessageItem
 from spindle.rpc.protocol.threads import ActiveStatus
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
+from spindle.rpc.protocol.user_input import AudioInput, LocalAudioInput, SkillInput, TextInput, UserInput
 from spindle.rpc.weighing import weigh
 
 WAITING = 64

@@ -14,9 +14,10 @@ from spindle.actors.settings.settings import FIELDS, Settings
 from spindle.actors.turn.host import TurnInput
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.converter import InvalidValue, encode, structure
-from spindle.rpc.protocol.items import FunctionCallOutputItem, UserInput
+from spindle.rpc.protocol.items import FunctionCallOutputItem
 from spindle.rpc.protocol.settings import CollaborationMode
 from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.rpc.protocol.user_input import UserInput
 from spindle.storage.state import StateStore
 from spindle.storage.state.open_turns import waiting
 

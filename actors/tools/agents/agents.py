@@ -7,7 +7,8 @@ from typing import Literal, Protocol, TypeAlias
 
 from spindle.actors.tools.agents.roles import Role
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.items import CollabAgentState, UserInput
+from spindle.rpc.protocol.items import CollabAgentState
+from spindle.rpc.protocol.user_input import UserInput
 
 Kind: TypeAlias = Literal["pendingInit", "running", "interrupted", "completed", "errored", "shutdown", "notFound"]
 

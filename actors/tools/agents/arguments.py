@@ -8,7 +8,7 @@ from attrs import field
 
 from spindle.actors.tools.interface import ToolRefused
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.items import (
+from spindle.rpc.protocol.user_input import (
     AudioInput,
     ImageInput,
     LocalAudioInput,

@@ -18,7 +18,7 @@ from spindle.actors.tools.agents.roles import Role
 from spindle.actors.tools.images.view_image import Reading, absolute, check_readable
 from spindle.actors.tools.interface import Call, Output, Tool, ToolHost, ToolRefused
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.items import LocalImageInput, UserInput
+from spindle.rpc.protocol.user_input import LocalImageInput, UserInput
 
 WAIT = 30.0
 WAIT_AT_LEAST = 10.0

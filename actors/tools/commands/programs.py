@@ -10,7 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from spindle.actors.tools.commands import quoting
-from spindle.rpc.protocol.items import CommandAction, ListFilesAction, ReadAction, SearchAction, UnknownAction
+from spindle.rpc.protocol.items import (
+    CommandAction,
+    ListFilesAction,
+    ReadAction,
+    SearchAction,
+    UnknownAction,
+)
 
 Words: TypeAlias = Sequence[str]
 

@@ -15,7 +15,13 @@ from spindle.actors.tools.interface import Notifier
 from spindle.actors.tools.patch.answers import NAME
 from spindle.actors.tools.patch.parse import ADD, BEGIN, DELETE, END, END_OF_FILE, MOVE, UPDATE
 from spindle.rpc.model.interface import InputDelta, ItemAdded, ItemDone, ModelEvent
-from spindle.rpc.protocol.items import AddChange, DeleteChange, FileUpdateChange, PatchChangeKind, UpdateChange
+from spindle.rpc.protocol.items import (
+    AddChange,
+    DeleteChange,
+    FileUpdateChange,
+    PatchChangeKind,
+    UpdateChange,
+)
 from spindle.rpc.protocol.turns import FileChangePatchUpdatedNotification
 
 INTERVAL = 0.5

@@ -32,7 +32,7 @@ from spindle.otel.attributes import Attributes, error_type
 from spindle.otel.content import Content
 from spindle.otel.metrics import Metrics
 from spindle.rpc.lenient import mapping
-from spindle.rpc.protocol.items import TextInput
+from spindle.rpc.protocol.user_input import TextInput
 
 _Info: TypeAlias = TurnInfo | RequestInfo | ToolInfo | QuestionInfo
 

@@ -34,9 +34,9 @@ from spindle.actors.thread.messages import Attach, Detach, ReadThread, StartTurn
 from spindle.actors.thread.state import OpenedThread
 from spindle.rpc.model.offline import OfflineModel, ScriptedAnswer
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, OVERLOADED, RpcError, invalid_request
-from spindle.rpc.protocol.items import TextInput
 from spindle.rpc.protocol.threads import NotLoadedStatus, ThreadResumeParams, ThreadStartParams
 from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.rpc.protocol.user_input import TextInput
 from spindle.storage.agents_md import Instructions
 from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from spindle.actors.services.skills import Listed, SkillCatalog, announcement
-from spindle.rpc.protocol.items import SkillInput, TextInput
+from spindle.rpc.protocol.user_input import SkillInput, TextInput
 from spindle.storage.home import Home
 
 

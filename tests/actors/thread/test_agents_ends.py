@@ -15,8 +15,8 @@ from spindle.actors.thread.loading import agent as agent_opening
 from spindle.actors.thread.loading import loading as thread_opening
 from spindle.actors.thread.messages import Hold, InterruptTurn, StartTurn, Welcome
 from spindle.actors.thread.turns.queue import OTHER_BOUNDS
-from spindle.rpc.protocol.items import TextInput
 from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.rpc.protocol.user_input import TextInput
 
 from .agent_plays import (
     FREE,

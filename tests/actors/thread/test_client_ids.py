@@ -9,8 +9,8 @@ from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import StartTurn, SteerTurn
 from spindle.actors.turn.user_input import MAX_CLIENT_ID, check_input
 from spindle.rpc.protocol.errors import RpcError
-from spindle.rpc.protocol.items import TextInput
 from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.rpc.protocol.user_input import TextInput
 from spindle.storage.rollout.writer_lock import WriterLock
 
 

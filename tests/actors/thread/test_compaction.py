@@ -14,7 +14,7 @@ from spindle.actors.turn.host import BYTES_PER_TOKEN
 from spindle.rpc.model.interface import ModelError, Usage
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.errors import RpcError
-from spindle.rpc.protocol.items import TextInput
+from spindle.rpc.protocol.user_input import TextInput
 from spindle.storage.rollout.history import user_text_item
 
 SUMMARY = f"{SUMMARY_OPENING}\nSUMMARY"

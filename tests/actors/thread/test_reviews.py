@@ -15,7 +15,6 @@ from spindle.actors.tools.git import NotARepository, merge_base
 from spindle.actors.turn.review import NOT_FINISHED, checked, label, prompt
 from spindle.rpc.model.interface import ModelError
 from spindle.rpc.protocol.errors import RpcError
-from spindle.rpc.protocol.items import TextInput
 from spindle.rpc.protocol.reviews import (
     BaseBranchTarget,
     CommitTarget,
@@ -23,6 +22,7 @@ from spindle.rpc.protocol.reviews import (
     ReviewStartParams,
     UncommittedChangesTarget,
 )
+from spindle.rpc.protocol.user_input import TextInput
 from spindle.storage.rollout.reviews import NO_REVIEW, review_output, review_text
 
 COMMIT = CommitTarget("1234567deadbeef", "Tidy")

@@ -14,10 +14,10 @@ from spindle.rpc.protocol.items import (
     AgentMessageItem,
     CommandExecutionItem,
     FileChangeItem,
-    TextInput,
     UserMessageItem,
 )
 from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.rpc.protocol.user_input import TextInput
 
 FREE = [("sandbox_mode", "danger-full-access"), ("approval_policy", "never"), ("features.apply_patch_freeform", True)]
 

@@ -6,7 +6,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from spindle import TurnFailed
 from spindle.rpc.model.interface import ModelError
-from spindle.rpc.protocol.items import TextInput
+from spindle.rpc.protocol.user_input import TextInput
 
 LIMIT = [("model_auto_compact_token_limit", 50)]
 

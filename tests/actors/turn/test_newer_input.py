@@ -7,7 +7,7 @@ import pytest
 
 from spindle.actors.turn.user_input import to_response_item, user_message_event
 from spindle.rpc.protocol.converter import unstructure
-from spindle.rpc.protocol.items import AudioInput, ImageInput, LocalAudioInput, LocalImageInput, TextInput
+from spindle.rpc.protocol.user_input import AudioInput, ImageInput, LocalAudioInput, LocalImageInput, TextInput
 from spindle.storage.rollout.items import user_message
 from spindle.storage.rollout.shown import shown_item
 

@@ -16,8 +16,6 @@ from spindle.rpc.protocol.items import (
     FileUpdateChange,
     McpToolCallItem,
     McpToolCallResult,
-    SkillInput,
-    TextInput,
     UpdateChange,
     UserMessageItem,
 )
@@ -42,6 +40,7 @@ from spindle.rpc.protocol.threads import (
     ThreadStartResponse,
 )
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
+from spindle.rpc.protocol.user_input import SkillInput, TextInput
 
 
 def refused(value: object, cls: type) -> tuple[str, str]:
@@ -129,7 +128,8 @@ def test_members_of_a_thread_keep_the_reference_order() -> None:
         status=ActiveStatus(),
     )  # fmt: skip
     assert list(unstructure(thread)) == [
-        "id", "environments", "extra", "sessionId", "forkedFromId", "attachedToThreadId", "parentThreadId", "preview", "ephemeral", "section", "sectionEnteredAt",
+        "id", "environments", "extra", "sessionId", "forkedFromId", "attachedToThreadId", "parentThreadId",
+        "preview", "ephemeral", "section", "sectionEnteredAt",
         "projectId", "historyMode", "modelProvider", "model", "reasoningEffort", "createdAt", "updatedAt", "recencyAt",
         "status", "path", "cwd", "cliVersion", "originator", "source", "canAcceptDirectInput", "threadSource",
         "agentNickname", "agentRole", "gitInfo", "name", "daybreakEnabled", "turns",

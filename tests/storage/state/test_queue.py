@@ -2,8 +2,8 @@
 
 import pytest
 
-from spindle.rpc.protocol.items import TextInput
 from spindle.rpc.protocol.queue import QueuedSubmission
+from spindle.rpc.protocol.user_input import TextInput
 from spindle.storage.state import queue
 from spindle.storage.state.database import forget_threads, has_queue, open_database
 from spindle.storage.state.queue import QueueError, QueueFull, Standing, standing

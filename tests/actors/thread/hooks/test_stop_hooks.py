@@ -12,9 +12,9 @@ from spindle.actors.thread.messages import Compact, Review, StartTurn
 from spindle.actors.thread.turns.hooks import start_notify
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.errors import RpcError
-from spindle.rpc.protocol.items import TextInput
 from spindle.rpc.protocol.reviews import CustomTarget
 from spindle.rpc.protocol.turns import TurnCompletedNotification, TurnStartParams
+from spindle.rpc.protocol.user_input import TextInput
 
 from .hooked import (
     ASKING,

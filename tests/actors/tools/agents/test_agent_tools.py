@@ -10,7 +10,7 @@ from spindle.actors.tools.agents.agents import NOT_FOUND, PENDING, AgentName, Ag
 from spindle.actors.tools.agents.roles import OURS
 from spindle.actors.tools.agents.tools import agent_tools
 from spindle.actors.tools.interface import ToolRefused
-from spindle.rpc.protocol.items import ImageInput, LocalImageInput, MentionInput, SkillInput, TextInput
+from spindle.rpc.protocol.user_input import ImageInput, LocalImageInput, MentionInput, SkillInput, TextInput
 from spindle.storage.rollout.items import EVENTS
 
 ID = "01a21d2d-61d1-70d0-9353-79f455ec4300"

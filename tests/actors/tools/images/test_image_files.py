@@ -14,7 +14,7 @@ from spindle.actors.tools.images.files import LARGEST
 from spindle.actors.tools.images.view_image import ViewImage
 from spindle.actors.tools.interface import ToolRefused
 from spindle.actors.turn.user_input import to_response_item
-from spindle.rpc.protocol.items import LocalImageInput
+from spindle.rpc.protocol.user_input import LocalImageInput
 
 
 def put(turn, name, data):

@@ -20,8 +20,8 @@ from spindle import open_runtime
 from spindle.actors.tools.commands.runner import Runner
 from spindle.actors.tools.sandbox.confinement import Access, Confinement
 from spindle.events import WarningNotification
-from spindle.rpc.protocol.items import LocalImageInput, SkillInput, TextInput
 from spindle.rpc.protocol.settings import ReadOnlyPolicy, RestrictedReadAccess, WorkspaceWritePolicy
+from spindle.rpc.protocol.user_input import LocalImageInput, SkillInput, TextInput
 
 from .conftest import World
 
