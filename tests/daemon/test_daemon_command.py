@@ -9,7 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def command(home: Path, shared: Shared) -> Command:
 
 
 @contextmanager
-def control(home: Path) -> Iterator[Client]:
+def control(home: Path) -> Generator[Client]:
     """An initialized client at the control socket."""
     connection = socket.socket(socket.AF_UNIX)
     folder = os.open(home / "app-server-control", os.O_RDONLY)
