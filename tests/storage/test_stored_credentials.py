@@ -32,6 +32,16 @@ def test_the_key_of_the_environment_is_no_login_and_is_used_without_one(home: Ho
     assert store.api_key() == "sk-env"
 
 
+def test_the_variable_of_codex_exec_is_not_read(home: Home) -> None:
+    """Codex's app-server ignores `CODEX_API_KEY`, with and without a login."""
+    store = CredentialStore(home, {"CODEX_API_KEY": "sk-codex"})
+    assert (store.read(), store.api_key()) == (None, None)
+    store = CredentialStore(home, {"CODEX_API_KEY": "sk-codex", "OPENAI_API_KEY": "sk-env"})
+    assert store.api_key() == "sk-env"
+    store.login_api_key("sk-1")
+    assert store.api_key() == "sk-1"
+
+
 def test_a_key_is_stored_in_a_private_file(home: Home) -> None:
     home.auth_file.write_text("{}")
     home.auth_file.chmod(0o644)
