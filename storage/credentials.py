@@ -1,8 +1,10 @@
 """Credentials in the home's `auth.json`, in Codex's format: `{"auth_mode": "apikey", "OPENAI_API_KEY": "…"}`."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping
-from typing import Any, Literal, cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import orjson
 from attrs import field
@@ -13,6 +15,11 @@ from spindle.storage.durable import make_folder, replace, sync_folder
 from spindle.storage.home import Home
 from spindle.storage.outside import TEXT
 from spindle.storage.parsed_files import ParsedFiles
+
+if TYPE_CHECKING:
+    from spindle.storage.passed_tokens import PassedTokens
+
+AskForTokens: TypeAlias = "Callable[[PassedTokens], Awaitable[PassedTokens]]"
 
 
 @frozen
@@ -33,6 +40,10 @@ class CredentialStore:
     def __init__(self, home: Home, environ: Mapping[str, str] = os.environ) -> None:
         self._path = home.auth_file
         self._environ = environ
+        self.passed: PassedTokens | None = None
+        """Tokens that a client has passed in. They have precedence over what is stored."""
+        self.ask_for_tokens: AskForTokens | None = None
+        """Asks that client for others. Raises what a model raises."""
         self._files = ParsedFiles(TEXT, lambda _, data: _parse(data))
 
     def read(self) -> Credentials | None:
@@ -48,8 +59,10 @@ class CredentialStore:
     def api_key(self) -> str | None:
         """OpenAI's key: the stored one, that of the environment if there is no login, None for another kind of login.
 
-        Raises OSError.
+        None with tokens that a client has passed in. Raises OSError.
         """
+        if self.passed is not None:
+            return None
         found = self.read()
         if found is None:
             return self._environ.get("OPENAI_API_KEY", "").strip() or None
@@ -64,12 +77,17 @@ class CredentialStore:
         make_folder(self._path.parent)
         replace(self._path, content)
 
+    def pass_in(self, tokens: PassedTokens, ask: AskForTokens) -> None:
+        """Use these tokens; `ask` is called for others when a provider refuses them."""
+        self.passed, self.ask_for_tokens = tokens, ask
+
     def logout(self) -> bool:
-        """Remove the credentials; False if there were none. Raises OSError."""
+        """Remove the credentials and forget passed tokens; False if there were none. Raises OSError."""
+        had, self.passed, self.ask_for_tokens = self.passed is not None, None, None
         try:
             self._path.unlink()
         except FileNotFoundError:
-            return False
+            return had
         sync_folder(self._path.parent)
         return True
 

@@ -125,8 +125,8 @@ class Connection(Actor):
                 log.warning("refused a request that cannot be read (%d bytes): %s", size, malformed.reason)
                 self._reply(malformed.id).reject(invalid_request(f"Invalid request: {malformed.reason}"))
             case Received(message=(Response() | ErrorResponse()) as answer):
-                if self.subscriber.threads:
-                    self.backend.services.questions.settle(answer, self.subscriber.threads)
+                if self.subscriber.threads or self.subscriber.asked:
+                    self.backend.services.questions.settle(answer, self.subscriber)
             case Received(message=None, size=size):
                 log.warning("skipped a line that is not a message (%d bytes)", size)
             case Received():

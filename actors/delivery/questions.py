@@ -1,13 +1,13 @@
 """Questions to clients: requests from the server, and the answers that settle them.
 
-A question belongs to a thread and goes to all its subscribers; the first answer settles it. It keeps its id while it is open,
-so a client that subscribes later gets the same request. Ids count from 0 in each runtime.
+A question belongs to a thread and goes to all its subscribers, or is for one client only; the first answer settles it. It keeps
+its id while it is open, so a client that subscribes later gets the same request. Ids count from 0 in each runtime.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -15,6 +15,9 @@ from spindle.actors.delivery.events import Event
 from spindle.rpc.protocol.envelope import ErrorResponse, RequestId, Response, encode_request
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, internal_error
 from spindle.rpc.protocol.threads import ThreadActiveFlag
+
+if TYPE_CHECKING:
+    from spindle.actors.delivery.subscribers import Subscriber
 
 
 class Question(Event):
@@ -111,10 +114,10 @@ class Questions:
         self._open.pop(question.id, None)
         question.refuse(internal_error("the question has been withdrawn"))
 
-    def settle(self, message: Response | ErrorResponse, threads: set[str]) -> bool:
-        """Settle a question with a client's answer. False if no open question of `threads`, its subscriptions, has that id."""
+    def settle(self, message: Response | ErrorResponse, subscriber: Subscriber) -> bool:
+        """Settle a question with a client's answer. False if no open question that it was asked has that id."""
         question = self._open.get(message.id)
-        if question is None or question.thread_id not in threads:
+        if question is None or not (question.id in subscriber.asked or question.thread_id in subscriber.threads):
             return False
         match message:
             case Response(result=result):

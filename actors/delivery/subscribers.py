@@ -32,6 +32,8 @@ class Subscriber:
         """Whether it ends with its thread, and gets only questions from that thread's agents. So does an embedding task."""
         self.threads: set[str] = set()
         """Ids of the threads it is subscribed to. The threads keep this up to date."""
+        self.asked: set[int] = set()
+        """Ids of the open questions that are for it only."""
 
     def deliver(self, event: Event) -> None:
         """Put an event into the outbox, unless its method is muted."""

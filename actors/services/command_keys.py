@@ -48,11 +48,12 @@ class CommandKey:
                 self._key, self._at = await self._run(os.environ), trio.current_time()
             return self._key
 
-    async def renew(self, refused: str) -> None:
+    async def renew(self, refused: str) -> bool:
         """A server has refused this key: the next request gets another one."""
         async with self._lock:
             if self._key == refused:
                 self._key = None
+            return True
 
     async def _run(self, environ: Mapping[str, str]) -> str:
         auth = self._auth

@@ -52,7 +52,10 @@ def clients(credentials: CredentialStore, warden: Warden, cwd: str) -> Callable[
 
             return ResponsesModel(provider, CommandKey(provider, provider.auth, warden, cwd))
         own = provider.env_key or provider.experimental_bearer_token
-        # OpenAI's key is never sent to other providers
-        return ResponsesModel(provider, credentials.api_key if provider.requires_openai_auth and not own else None)
+        if own or not provider.requires_openai_auth:  # OpenAI's key is never sent to other providers
+            return ResponsesModel(provider)
+        from spindle.actors.services.login_key import LoginKey
+
+        return ResponsesModel(provider, LoginKey(credentials))
 
     return make

@@ -7,12 +7,24 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias, cast, runtime_checkable
 from urllib.parse import urlsplit
 
+from attrs import field
+
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.model.connections import Header
 from spindle.rpc.model.model_errors import ModelError
 from spindle.rpc.model.provider import Provider
 
-ApiKey: TypeAlias = str | Callable[[], str | Awaitable[str | None] | None] | None
+
+@frozen
+class AccountToken:
+    """A key, and the headers that say which account it is for."""
+
+    key: str = field(repr=False)
+    headers: Sequence[Header]
+
+
+Key: TypeAlias = "str | AccountToken | None"
+ApiKey: TypeAlias = "str | Callable[[], Key | Awaitable[Key]] | None"
 """A key, or a function that returns the key of the next request, so that keys can rotate."""
 
 
@@ -20,12 +32,12 @@ ApiKey: TypeAlias = str | Callable[[], str | Awaitable[str | None] | None] | Non
 class RenewableKey(Protocol):
     """A function for the key that can return another key after a refusal."""
 
-    async def __call__(self) -> str:
+    async def __call__(self) -> Key:
         """The key of the next request. Raises ModelError."""
         ...
 
-    async def renew(self, refused: str) -> None:
-        """The provider has refused this key: return no longer this one."""
+    async def renew(self, refused: str) -> bool:
+        """The provider has refused this key: return no longer this one. False if there is no other. Raises ModelError."""
 
 
 OPENAI: Final = "api.openai.com"
@@ -60,9 +72,10 @@ async def own_headers(
         if value := environ.get(variable, "").strip():
             own[name.lower()] = value
             secrets.append(value)
-    key = await _key(provider, api_key, environ)
+    found = await _key(provider, api_key, environ)
+    key, of_account = (found.key, found.headers) if isinstance(found, AccountToken) else (found, ())
     if key:
-        headers = [*headers, ("authorization", f"Bearer {key}")]
+        headers = [*headers, *of_account, ("authorization", f"Bearer {key}")]
         secrets.append(key)
     elif "authorization" not in own and _host_and_user(provider) == (OPENAI, None):
         raise ModelError(
@@ -78,7 +91,7 @@ def _host_and_user(provider: Provider) -> tuple[str | None, str | None]:
     return parts.hostname, parts.username
 
 
-async def _key(provider: Provider, api_key: ApiKey, environ: Mapping[str, str]) -> str | None:
+async def _key(provider: Provider, api_key: ApiKey, environ: Mapping[str, str]) -> Key:
     """The key; None if there is none and none is configured. Raises ModelError if the configured one is missing."""
     if (given := await _given(provider, api_key)) is not None:
         return given
@@ -95,7 +108,7 @@ async def _key(provider: Provider, api_key: ApiKey, environ: Mapping[str, str]) 
     return key
 
 
-async def _given(provider: Provider, api_key: ApiKey) -> str | None:
+async def _given(provider: Provider, api_key: ApiKey) -> Key:
     try:
         key: object = api_key() if callable(api_key) else api_key
         if inspect.isawaitable(key):
@@ -105,6 +118,8 @@ async def _given(provider: Provider, api_key: ApiKey) -> str | None:
     except Exception as error:  # its text may have the key
         what = f"the function for the API key has failed ({type(error).__name__})"
         raise ModelError(f"model provider {provider.name}: {what}") from error
+    if isinstance(key, AccountToken):
+        return key
     if key is not None and not isinstance(key, str):
         raise ModelError(f"model provider {provider.name}: the API key is not a string but {type(key).__name__}")
     return (key or "").strip() or None

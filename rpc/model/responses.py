@@ -166,8 +166,10 @@ class ResponsesModel:
                 finally:
                     await exchange.aclose()
                 if exchange.status == 401 and not renewed:
-                    renewed, own = True, await self._renewed(request, own)
-                    continue
+                    renewed = True
+                    if await self._renewed(own):
+                        own = await self._with_own(self._headers(request))
+                        continue
                 failure, again = self._refused(exchange, own.without_secrets(received), self.shown), exchange.status >= 500
             wait = failure.retry_after
             delay = _BACKOFF_SECONDS * 2 ** min(attempt, 4) * random.uniform(0.9, 1.1) if wait is None else wait
@@ -181,11 +183,9 @@ class ResponsesModel:
             await self._sleep(delay)
             attempt += 1
 
-    async def _renewed(self, request: ModelRequest, refused: OwnHeaders) -> OwnHeaders:
-        """The headers with another key, after a refusal. Raises ModelError."""
-        if isinstance(self._api_key, RenewableKey) and refused.key is not None:
-            await self._api_key.renew(refused.key)
-        return await self._with_own(self._headers(request))
+    async def _renewed(self, refused: OwnHeaders) -> bool:
+        """Whether there is another key after a refusal. Raises ModelError."""
+        return isinstance(self._api_key, RenewableKey) and refused.key is not None and await self._api_key.renew(refused.key)
 
     def _unsent(self, error: HttpFailure) -> ModelError:
         if isinstance(error, Idle):

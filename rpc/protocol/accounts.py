@@ -175,6 +175,25 @@ class GetAuthStatusResponse:
 
 
 @frozen
+class ChatgptAuthTokensRefreshParams:
+    """Ask the client that passed tokens in for others, since the provider has refused them."""
+
+    METHOD: ClassVar[str] = "account/chatgptAuthTokens/refresh"
+
+    reason: Literal["unauthorized"]
+    previous_account_id: str | None = None
+
+
+@frozen
+class ChatgptAuthTokensRefreshResponse:
+    """The tokens to use from now on."""
+
+    access_token: str = field(repr=False)
+    chatgpt_account_id: str
+    chatgpt_plan_type: str | None = None
+
+
+@frozen
 class AccountLoginCompletedNotification(Notification):
     """A login succeeded or failed; the id is None for a login without interaction."""
 

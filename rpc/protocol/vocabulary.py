@@ -38,7 +38,6 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "AppsInstalledParams": "forceRefresh",
         "AppsListParams": "forceRefetch",
         "AppsReadParams": "includeTools",
-        "ChatgptAuthTokensLogin": "accessToken chatgptAccountId chatgptPlanType",
         "ChatgptLogin": "appBrand codexStreamlinedLogin useHostedLoginSuccessPage",
         "ConnectionSignPayload": "nonce targetOrigin targetPath tokenExpiresAt tokenSha256Base64url",
         "ConsumeAccountRateLimitResetCreditParams": "creditId",

@@ -1,4 +1,4 @@
-"""account/* and getAuthStatus: API keys in auth.json. Logins that need a browser are not offered."""
+"""account/* and getAuthStatus: API keys in auth.json, and tokens that a client has. Logins with a browser are not offered."""
 
 from __future__ import annotations
 
@@ -15,32 +15,43 @@ from spindle.rpc.protocol.accounts import (
     ApiKeyAccount,
     ApiKeyLogin,
     ApiKeyLoginResponse,
+    AuthMode,
     CancelLoginAccountParams,
     CancelLoginAccountResponse,
+    ChatgptAccount,
+    ChatgptAuthTokensLogin,
+    ChatgptAuthTokensLoginResponse,
     GetAccountParams,
     GetAccountResponse,
     GetAuthStatusParams,
     GetAuthStatusResponse,
     LogoutAccountResponse,
 )
-from spindle.rpc.protocol.errors import invalid_request
+from spindle.rpc.protocol.errors import internal_error, invalid_request
+from spindle.storage.passed_tokens import PassedTokens, passed_tokens
 
 if TYPE_CHECKING:
     from spindle.actors.clients.caller import Caller
     from spindle.actors.registry.backend import Backend
+    from spindle.storage.config import Config
 
 
-def _key_and_need(backend: Backend) -> tuple[str | None, bool]:
-    """(the stored API key, whether the provider in use needs OpenAI credentials)"""
-    return backend.credentials.api_key(), backend.config().provider.requires_openai_auth
+def _login_and_need(backend: Backend) -> tuple[str | PassedTokens | None, bool]:
+    """(the API key or the tokens in use, whether the provider in use needs OpenAI credentials)"""
+    needed = backend.config().provider.requires_openai_auth
+    return (backend.credentials.passed or backend.credentials.api_key()) if needed else None, needed
 
 
 def read(caller: Caller, params: GetAccountParams, reply: Reply[Any]) -> None:
     """account/read"""
 
     async def work() -> GetAccountResponse:
-        key, needed = await trio.to_thread.run_sync(_key_and_need, caller.backend, abandon_on_cancel=True)
-        return GetAccountResponse(ApiKeyAccount() if key and needed else None, needed)
+        login, needed = await trio.to_thread.run_sync(_login_and_need, caller.backend, abandon_on_cancel=True)
+        if not isinstance(login, PassedTokens):
+            return GetAccountResponse(ApiKeyAccount() if login else None, needed)
+        if login.email is None:
+            raise invalid_request("email and plan type are required for chatgpt authentication")
+        return GetAccountResponse(ChatgptAccount(login.email, login.plan_type), needed)
 
     caller.later(reply, work)
 
@@ -49,11 +60,60 @@ def auth_status(caller: Caller, params: GetAuthStatusParams, reply: Reply[Any]) 
     """getAuthStatus"""
 
     async def work() -> GetAuthStatusResponse:
-        key, needed = await trio.to_thread.run_sync(_key_and_need, caller.backend, abandon_on_cancel=True)
-        shown = key if needed else None
-        return GetAuthStatusResponse("apikey" if shown else None, shown if params.include_token else None, needed)
+        login, needed = await trio.to_thread.run_sync(_login_and_need, caller.backend, abandon_on_cancel=True)
+        mode: AuthMode | None = "apikey" if login else None
+        if isinstance(login, PassedTokens):
+            mode, login = "chatgptAuthTokens", login.access_token
+        return GetAuthStatusResponse(mode, login if params.include_token else None, needed)
 
     caller.later(reply, work)
+
+
+def login(caller: Caller, params: Any, reply: Reply[Any]) -> None:
+    """account/login/start with an API key or tokens; the answer comes before the notifications."""
+    backend = caller.backend
+    if not isinstance(params, ApiKeyLogin | ChatgptAuthTokensLogin):
+        raise invalid_request("only logins with an API key, or with tokens that the client has, are supported")
+
+    async def work() -> None:
+        config = await trio.to_thread.run_sync(backend.config, abandon_on_cancel=True)
+        if isinstance(params, ApiKeyLogin):
+            updated = await _store_key(backend, config, params)
+            reply.resolve(ApiKeyLoginResponse())
+        else:
+            updated = _pass_tokens(caller, config, params)
+            reply.resolve(ChatgptAuthTokensLoginResponse())
+        caller.subscriber.deliver(Event(AccountLoginCompletedNotification(None, True)))
+        backend.audience.announce(updated)
+
+    caller.later(Reply(lambda _: None, reply.reject), work)
+
+
+async def _store_key(backend: Backend, config: Config, params: ApiKeyLogin) -> AccountUpdatedNotification:
+    credentials = backend.credentials
+    if credentials.passed is not None:
+        raise invalid_request(
+            "External auth is active. Use account/login/start (chatgptAuthTokens) to update it or account/logout to clear it."
+        )
+    if config.forced_login_method == "chatgpt":
+        raise invalid_request("API key login is disabled. Use ChatGPT login instead.")
+    if (store := config.raw.get("cli_auth_credentials_store")) not in (None, "file", "auto"):
+        raise invalid_request(f'`cli_auth_credentials_store = "{store}"` is not supported: keys are kept in a file')
+    await trio.to_thread.run_sync(credentials.login_api_key, params.api_key)
+    return AccountUpdatedNotification("apikey")
+
+
+def _pass_tokens(caller: Caller, config: Config, params: ChatgptAuthTokensLogin) -> AccountUpdatedNotification:
+    from spindle.actors.clients.token_refresh import refresh_by
+
+    if config.forced_login_method == "api":
+        raise invalid_request("External ChatGPT auth is disabled. Use API key login instead.")
+    try:
+        tokens = passed_tokens(params.access_token, params.chatgpt_account_id, params.chatgpt_plan_type)
+    except ValueError as error:
+        raise internal_error(f"failed to set external auth: {error}") from None
+    caller.backend.credentials.pass_in(tokens, refresh_by(caller))
+    return AccountUpdatedNotification("chatgptAuthTokens", tokens.plan_type)
 
 
 def cancel_login(caller: Caller, params: CancelLoginAccountParams, reply: Reply[Any]) -> None:
@@ -63,26 +123,6 @@ def cancel_login(caller: Caller, params: CancelLoginAccountParams, reply: Reply[
     except ValueError:
         raise invalid_request(f"invalid login id: {params.login_id}") from None
     reply.resolve(CancelLoginAccountResponse("notFound"))
-
-
-def login(caller: Caller, params: Any, reply: Reply[Any]) -> None:
-    """account/login/start with an API key; the answer comes before the notifications."""
-    backend = caller.backend
-    if not isinstance(params, ApiKeyLogin):
-        raise invalid_request("only logins with an API key are supported")
-
-    async def work() -> None:
-        config = await trio.to_thread.run_sync(backend.config, abandon_on_cancel=True)
-        if config.forced_login_method == "chatgpt":
-            raise invalid_request("API key login is disabled. Use ChatGPT login instead.")
-        if (store := config.raw.get("cli_auth_credentials_store")) not in (None, "file", "auto"):
-            raise invalid_request(f'`cli_auth_credentials_store = "{store}"` is not supported: keys are kept in a file')
-        await trio.to_thread.run_sync(backend.credentials.login_api_key, params.api_key)
-        reply.resolve(ApiKeyLoginResponse())
-        caller.subscriber.deliver(Event(AccountLoginCompletedNotification(None, True)))
-        backend.audience.announce(AccountUpdatedNotification("apikey"))
-
-    caller.later(Reply(lambda _: None, reply.reject), work)
 
 
 def logout(caller: Caller, params: object, reply: Reply[Any]) -> None:

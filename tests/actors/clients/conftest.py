@@ -47,6 +47,7 @@ async def client(opened, monkeypatch):
         wire = Wire()
         nursery.start_soon(Connection(runtime._backend, wire).run, lambda exited: None)
         client = Client(wire, runtime._backend.services)
+        client.backend = runtime._backend
         await client.call(
             "initialize", clientInfo={"name": "n", "version": "1"}, capabilities={"experimentalApi": True}
         )

@@ -6,12 +6,21 @@ import trio
 import trio.testing
 from attrs import evolve
 
+from spindle.actors.delivery.outbox import Overflow
 from spindle.actors.delivery.questions import Question, Questions
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.rpc.protocol.approvals import DynamicToolCallParams
 from spindle.rpc.protocol.envelope import ErrorResponse, Response
 from spindle.rpc.protocol.errors import RpcError
 
 PARAMS = DynamicToolCallParams(thread_id="t", turn_id="u", call_id="c", tool="weather", arguments={})
+
+
+def subscriber(*threads):
+    """A client with these subscriptions."""
+    client = Subscriber(Overflow.CLOSE)
+    client.threads.update(threads)
+    return client
 
 
 def put(questions, thread_id="t"):
@@ -33,15 +42,15 @@ def test_a_question_is_sent_as_a_request_with_its_id():
 async def test_the_first_answer_settles_a_question():
     questions = Questions()
     question = put(questions)
-    assert questions.settle(Response(0, {"n": 1}), {"t"})
-    questions.settle(Response(0, {"n": 2}), {"t"})
+    assert questions.settle(Response(0, {"n": 1}), subscriber("t"))
+    questions.settle(Response(0, {"n": 2}), subscriber("t"))
     assert await question.wait() == {"n": 1}
 
 
 async def test_an_error_is_an_answer_too():
     questions = Questions()
     question = put(questions)
-    questions.settle(ErrorResponse(0, {"code": -5, "message": "no"}), {"t"})
+    questions.settle(ErrorResponse(0, {"code": -5, "message": "no"}), subscriber("t"))
     with pytest.raises(RpcError, match="no") as caught:
         await question.wait()
     assert caught.value.code == -5
@@ -51,15 +60,24 @@ async def test_an_error_is_an_answer_too():
 def test_only_a_subscriber_answers_and_only_by_its_id(id, threads):
     questions = Questions()
     question = put(questions)
-    assert not questions.settle(Response(id, {}), threads)
+    assert not questions.settle(Response(id, {}), subscriber(*threads))
     assert not question.settled
+
+
+def test_a_question_for_one_client_is_answered_by_that_client():
+    questions = Questions()
+    question = put(questions, "")
+    client = subscriber()
+    client.asked.add(question.id)
+    assert not questions.settle(Response(question.id, {}), subscriber("t"))
+    assert questions.settle(Response(question.id, {}), client)
 
 
 def test_a_closed_question_takes_no_answer():
     questions = Questions()
     question = put(questions)
     questions.close(question)
-    assert not questions.settle(Response(question.id, {}), {"t"})
+    assert not questions.settle(Response(question.id, {}), subscriber("t"))
 
 
 async def test_an_answer_wakes_the_waiting_task():
@@ -82,4 +100,4 @@ def test_a_question_that_cannot_be_encoded_is_refused_and_not_open():
     with pytest.raises(RpcError, match="cannot be encoded"):
         questions.put("t", evolve(PARAMS, arguments={"a": "\udcff"}), None)
     assert put(questions).id == 0
-    assert not questions.settle(Response(1, {}), {"t"})
+    assert not questions.settle(Response(1, {}), subscriber("t"))

@@ -33,6 +33,7 @@ from spindle.rpc.model.interface import (
     Provider,
     TextDelta,
 )
+from spindle.rpc.model.own_headers import AccountToken
 from spindle.rpc.model.responses import ResponsesModel
 
 
@@ -248,9 +249,10 @@ class Renewable:
     async def __call__(self) -> str:
         return f"key-{self.number}"
 
-    async def renew(self, refused: str) -> None:
+    async def renew(self, refused: str) -> bool:
         assert refused == f"key-{self.number}"
         self.number += 1
+        return True
 
 
 async def test_a_refused_key_is_renewed_once(server: Any, make_request: Make) -> None:
@@ -263,6 +265,15 @@ async def test_a_refused_key_is_renewed_once(server: Any, make_request: Make) ->
     sent = [received.headers["authorization"] for received in server.received]
     assert sent == [f"Bearer key-{number}" for number in (1, 2, 2, 2, 3)]
     assert model.pauses == []
+
+
+async def test_the_headers_of_an_account_go_with_its_token(server: Any, make_request: Make) -> None:
+    server.script = [[WHOLE], [status(401, {"message": "no account secret-token"})]]
+    model = model_of(server, key=lambda: AccountToken("secret-token", (("chatgpt-account-id", "acc-1"),)))
+    await ask(model, make_request())
+    [sent] = server.received
+    assert (sent.headers["authorization"], sent.headers["chatgpt-account-id"]) == ("Bearer secret-token", "acc-1")
+    assert "secret-token" not in (await failure_of(model, make_request())).message
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 429])
