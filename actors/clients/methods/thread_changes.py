@@ -94,7 +94,7 @@ def update_metadata(caller: Caller, params: ThreadMetadataUpdateParams, reply: R
             _update_git(backend, id, git, answered)
             return
         stored = partial(caller.later, answered, lambda: show_stored(backend, id))
-        backend.registry.route(LoadedOrStored(id, ReadThread(reply=mapped(answered, lambda read: read.thread)), stored))
+        backend.registry.route(LoadedOrStored(id, ReadThread(reply=mapped(answered, _thread_of)), stored))
 
     caller.quietly(reply, run)
 
@@ -193,3 +193,7 @@ def decrement_elicitation(caller: Caller, params: ThreadElicitationParams, reply
 def _count(caller: Caller, params: ThreadElicitationParams, reply: Reply[Any], step: int) -> None:
     id = thread_id(params.thread_id)
     caller.backend.registry.route(ToThread(id, CountElicitation(reply=reply, step=step)))
+
+
+def _thread_of(read: ThreadReadResponse) -> Thread:
+    return read.thread
