@@ -72,11 +72,13 @@ def auth_status(caller: Caller, params: GetAuthStatusParams, reply: Reply[Any]) 
 def login(caller: Caller, params: Any, reply: Reply[Any]) -> None:
     """account/login/start with an API key or tokens; the answer comes before the notifications."""
     backend = caller.backend
-    if not isinstance(params, ApiKeyLogin | ChatgptAuthTokensLogin):
-        raise invalid_request("only logins with an API key, or with tokens that the client has, are supported")
 
     async def work() -> None:
         config = await trio.to_thread.run_sync(backend.config, abandon_on_cancel=True)
+        if not isinstance(params, ApiKeyLogin | ChatgptAuthTokensLogin):
+            if config.forced_login_method == "api":
+                raise invalid_request("ChatGPT login is disabled. Use API key login instead.")
+            raise invalid_request("only logins with an API key, or with tokens that the client has, are supported")
         if isinstance(params, ApiKeyLogin):
             updated = await _store_key(backend, config, params)
             reply.resolve(ApiKeyLoginResponse())

@@ -51,7 +51,7 @@ from spindle.rpc.protocol.thread_changes import (
     ThreadSetNameParams,
     ThreadSetNameResponse,
 )
-from spindle.rpc.protocol.threads import Thread
+from spindle.rpc.protocol.threads import Thread, ThreadReadResponse
 from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import inflate
 from spindle.storage.state.sections import Placements, placements
