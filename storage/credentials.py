@@ -44,6 +44,7 @@ class CredentialStore:
         """Tokens that a client has passed in. They have precedence over what is stored."""
         self.ask_for_tokens: AskForTokens | None = None
         """Asks that client for others. Raises what a model raises."""
+        self._in_memory: str | None = None
         self._files = ParsedFiles(TEXT, lambda _, data: _parse(data))
 
     def read(self) -> Credentials | None:
@@ -63,6 +64,8 @@ class CredentialStore:
         """
         if self.passed is not None:
             return None
+        if self._in_memory is not None:
+            return self._in_memory
         found = self.read()
         if found is None:
             return self._environ.get("OPENAI_API_KEY", "").strip() or None
@@ -77,13 +80,18 @@ class CredentialStore:
         make_folder(self._path.parent)
         replace(self._path, content)
 
+    def hold_api_key(self, api_key: str) -> None:
+        """Use this key until the logout, whatever is stored. It is written nowhere."""
+        self._in_memory = api_key
+
     def pass_in(self, tokens: PassedTokens, ask: AskForTokens) -> None:
         """Use these tokens; `ask` is called for others when a provider refuses them."""
         self.passed, self.ask_for_tokens = tokens, ask
 
     def logout(self) -> bool:
         """Remove the credentials and forget passed tokens; False if there were none. Raises OSError."""
-        had, self.passed, self.ask_for_tokens = self.passed is not None, None, None
+        had = self.passed is not None or self._in_memory is not None
+        self.passed = self.ask_for_tokens = self._in_memory = None
         try:
             self._path.unlink()
         except FileNotFoundError:

@@ -62,6 +62,16 @@ def test_a_later_login_replaces_the_key(home: Home) -> None:
     assert store.api_key() == "sk-2"
 
 
+def test_a_key_in_memory_is_written_nowhere(home: Home) -> None:
+    store = CredentialStore(home, {})
+    store.hold_api_key("sk-held")
+    assert store.api_key() == "sk-held"
+    assert not home.auth_file.exists()
+    assert CredentialStore(home, {}).api_key() is None
+    assert store.logout() is True
+    assert store.api_key() is None
+
+
 def test_logout_removes_the_file(home: Home) -> None:
     store = CredentialStore(home)
     store.login_api_key("sk-1")

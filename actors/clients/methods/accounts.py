@@ -99,9 +99,10 @@ async def _store_key(backend: Backend, config: Config, params: ApiKeyLogin) -> A
         )
     if config.forced_login_method == "chatgpt":
         raise invalid_request("API key login is disabled. Use ChatGPT login instead.")
-    if (store := config.raw.get("cli_auth_credentials_store")) not in (None, "file", "auto"):
+    if (store := config.raw.get("cli_auth_credentials_store")) not in (None, "file", "auto", "ephemeral"):
         raise invalid_request(f'`cli_auth_credentials_store = "{store}"` is not supported: keys are kept in a file')
-    await trio.to_thread.run_sync(credentials.login_api_key, params.api_key)
+    keep = credentials.hold_api_key if store == "ephemeral" else credentials.login_api_key
+    await trio.to_thread.run_sync(keep, params.api_key)
     return AccountUpdatedNotification("apikey")
 
 

@@ -13,8 +13,9 @@ from spindle.actors.services import watches
 class Client:
     """What a client sends and gets; `notes` are the messages that are no answer that it waited for."""
 
-    def __init__(self, wire, services):
-        self.wire, self.services, self.notes, self._id = wire, services, [], 0
+    def __init__(self, wire, backend):
+        self.wire, self.backend, self.services = wire, backend, backend.services
+        self.notes, self._id = [], 0
 
     def ask(self, method, **params):
         self._id += 1
@@ -46,8 +47,7 @@ async def client(opened, monkeypatch):
     async with opened() as runtime, trio.open_nursery() as nursery:
         wire = Wire()
         nursery.start_soon(Connection(runtime._backend, wire).run, lambda exited: None)
-        client = Client(wire, runtime._backend.services)
-        client.backend = runtime._backend
+        client = Client(wire, runtime._backend)
         await client.call(
             "initialize", clientInfo={"name": "n", "version": "1"}, capabilities={"experimentalApi": True}
         )

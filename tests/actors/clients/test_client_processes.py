@@ -27,7 +27,7 @@ async def test_the_last_client_ends_the_warden(opened):
         async with trio.open_nursery() as nursery:
             wire = Wire()
             nursery.start_soon(Connection(runtime._backend, wire).run, lambda exited: None)
-            client = Client(wire, runtime._backend.services)
+            client = Client(wire, runtime._backend)
             await client.call("initialize", clientInfo={"name": "n", "version": "1"})
             ended = await client.call("command/exec", command=["true"], sandboxPolicy=UNCONFINED)
             assert ended["exitCode"] == 0

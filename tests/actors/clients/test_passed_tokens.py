@@ -79,6 +79,13 @@ async def test_what_is_no_token_is_refused(client, key, access_token):
     assert "invalid ChatGPT account id" in (await login(client, token(), "a\r\nb: c"))["message"]
 
 
+async def test_an_ephemeral_key_is_kept_in_memory(client):
+    (client.backend.home.path / "config.toml").write_text('cli_auth_credentials_store = "ephemeral"\n')
+    assert await client.call("account/login/start", type="apiKey", apiKey="sk-1") == {"type": "apiKey"}
+    assert (await client.call("getAuthStatus", includeToken=True))["authToken"] == "sk-1"
+    assert not client.backend.home.auth_file.exists()
+
+
 async def test_the_plan_of_the_client_has_precedence(client):
     await login(client, token(), chatgptPlanType="team")
     assert (await client.call("account/read"))["account"]["planType"] == "team"
