@@ -353,3 +353,17 @@ def test_no_login_waits_and_no_provider_has_a_gateway(client: Client) -> None:
     assert client.call("account/login/cancel", loginId=UNKNOWN) == {"status": "notFound"}
     told = client.call("account/gatewayOAuth/read")
     assert (told["required"], told["status"], told["supportsDeviceAuth"]) == (False, None, False)
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "message"),
+    [
+        ("chatgpt", {"type": "apiKey", "apiKey": "x"}, "API key login is disabled. Use ChatGPT login instead."),
+        ("api", {"type": "chatgpt"}, "ChatGPT login is disabled. Use API key login instead."),
+    ],
+)
+def test_the_configuration_may_allow_one_way_to_log_in(
+    launch: Callable[..., Daemon], method: str, kind: dict[str, Any], message: str
+) -> None:
+    client = launch(options=["-c", f'forced_login_method="{method}"']).client()
+    assert client.refusal("account/login/start", **kind).message == message
