@@ -11,7 +11,7 @@ import orjson
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.lenient import mapping
+from spindle.rpc.lenient import is_mapping, mapping
 from spindle.rpc.protocol.values import loads
 
 _JWT: Final = re.compile(r"[\w-]+\.([\w-]+)\.[\w-]+", re.ASCII)
@@ -58,4 +58,4 @@ def _claims(encoded: str) -> Mapping[str, Any] | None:
         value: object = loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
     except (ValueError, orjson.JSONDecodeError):
         return None
-    return mapping(value) if isinstance(value, dict) else None
+    return value if is_mapping(value) else None

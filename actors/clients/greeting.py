@@ -21,6 +21,7 @@ NEXT = (
     *MODEL,
     "spindle.storage.index",
     "spindle.actors.clients.methods.listing",
+    "spindle.actors.tasks.slots",
     "spindle.rpc.transports.accepting",
     "spindle.rpc.transports.unix_socket",
     "spindle.storage.running_folder",

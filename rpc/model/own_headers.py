@@ -38,6 +38,7 @@ class RenewableKey(Protocol):
 
     async def renew(self, refused: str) -> bool:
         """The provider has refused this key: return no longer this one. False if there is no other. Raises ModelError."""
+        ...
 
 
 OPENAI: Final = "api.openai.com"

@@ -174,7 +174,7 @@ class Layout:
 
 _IN_V2: Final = tuple(
     f"{what}{half}"
-    for what in ("RequestApproval", "ElicitationRequest", "Call", "UserInput")
+    for what in ("RequestApproval", "ElicitationRequest", "Call", "UserInput", "TokensRefresh")
     for half in ("Params", "Response")
 )
 """Endings of types of server requests that TypeScript has in `v2`, and the JSON schema has not."""

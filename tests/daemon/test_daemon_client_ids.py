@@ -35,6 +35,8 @@ def test_a_message_sent_twice_over_a_lost_connection_is_one_turn(unix_daemon: Da
     assert say(second, thread, "hold on", "message-1") == {
         "id": turn,
         "items": [],
+        "itemsView": "notLoaded",
+        "rootTurnId": turn,
         "status": "inProgress",
         "error": None,
         "startedAt": None,
