@@ -1,5 +1,6 @@
 """The blocks of the embedding interface: cancellation, slow readers, and leaks."""
 
+import gc
 import os
 
 import pytest
@@ -108,6 +109,7 @@ async def test_ended_threads_leave_no_tasks_and_no_open_files(opened, witness):
         await use(runtime)
         await seen.until("thread/closed")
         await settled(runtime)
+        gc.collect()  # what other tests have left is not ours
         tasks, files = trio.lowlevel.current_statistics().tasks_living, len(os.listdir("/dev/fd"))
         async with trio.open_nursery() as nursery:
             for _ in range(threads):
