@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve
 
+from spindle.actors.clients.identity import thread_id
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.tools.sandbox.profile import ProfileError, check
-from spindle.rpc.protocol.errors import invalid_request
+from spindle.rpc.protocol.errors import ThreadNotFound, invalid_request
 from spindle.rpc.protocol.settings import PermissionProfile
 from spindle.rpc.protocol.user_input import LocalAudioInput, LocalImageInput, UserInput
 
@@ -28,6 +29,15 @@ def mapped(reply: Reply[Any], change: Any) -> Reply[Any]:
         reply.resolve(value.map(change) if isinstance(value, Streamed) else change(value))
 
     return Reply(resolve, reply.reject)
+
+
+def directory_of(caller: Caller, id: str) -> str:
+    """The working directory of the loaded thread `id`. Raises RpcError."""
+    id = thread_id(id)
+    state = caller.backend.registry.directory.state(id)
+    if state is None:
+        raise ThreadNotFound(f"thread not found: {id}")
+    return state.settings.cwd
 
 
 def check_profile(profile: PermissionProfile | None) -> None:

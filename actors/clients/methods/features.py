@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from spindle.actors.clients.identity import thread_id
+from spindle.actors.clients.requests import directory_of
 from spindle.actors.kernel.mailbox import Reply
-from spindle.rpc.protocol.errors import ThreadNotFound, internal_error
+from spindle.rpc.protocol.errors import internal_error
 from spindle.rpc.protocol.features import (
     ExperimentalFeature,
     ExperimentalFeatureEnablementSetParams,
@@ -27,15 +27,8 @@ if TYPE_CHECKING:
 
 def list_(caller: Caller, params: ExperimentalFeatureListParams, reply: Reply[Any]) -> None:
     """experimentalFeature/list, for a loaded thread or outside of projects"""
-    backend = caller.backend
-    services = backend.services
-    cwd: Path | None = None
-    if params.thread_id is not None:
-        id = thread_id(params.thread_id)
-        state = backend.registry.directory.state(id)
-        if state is None:
-            raise ThreadNotFound(f"thread not found: {id}")
-        cwd = Path(state.settings.cwd)
+    services = caller.backend.services
+    cwd = None if params.thread_id is None else Path(directory_of(caller, params.thread_id))
 
     async def work() -> ExperimentalFeatureListResponse:
         try:

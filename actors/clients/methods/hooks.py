@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from spindle.actors.clients.identity import thread_id
+from spindle.actors.clients.requests import directory_of
 from spindle.actors.kernel.mailbox import Reply
-from spindle.rpc.protocol.errors import ThreadNotFound, invalid_request
+from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.hooks import HookMetadata, HooksListEntry, HooksListParams, HooksListResponse
 from spindle.storage.config import ConfigError
 from spindle.storage.config.hooks import HookHandler, hook_config
@@ -26,11 +26,7 @@ def list_(caller: Caller, params: HooksListParams, reply: Reply[Any]) -> None:
     if params.thread_id is not None:
         if params.cwds:
             raise invalid_request("specify either threadId or cwds")
-        id = thread_id(params.thread_id)
-        state = backend.registry.directory.state(id)
-        if state is None:
-            raise ThreadNotFound(f"thread not found: {id}")
-        cwds = (str(state.settings.cwd),)
+        cwds = (directory_of(caller, params.thread_id),)
 
     def work() -> HooksListResponse:
         return HooksListResponse([_entry(backend, base, cwd) for cwd in cwds])
